@@ -1,0 +1,46 @@
+// The few file operations the daemon needs outside its storage, each with one clear error.
+//
+// Promise: reads are bounded; writes of whole files are atomic (temporary name, write, sync,
+// rename, sync of the directory) and keep the mode asked for. Sharp edge: none of these belongs on
+// a loop thread while clients wait.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "relay/base/error.hpp"
+#include "relay/base/secret.hpp"
+
+namespace postern {
+
+// Owns a file descriptor and closes it.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.release()) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() { reset(); }
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] explicit operator bool() const { return fd_ >= 0; }
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
+  void reset();
+
+ private:
+  int fd_ = -1;
+};
+
+// The whole file, refused when it is longer than bytes_max or no regular file.
+[[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
+
+// As read_file, and refused (ErrorKind::denied) when group or others can read or write it, or when
+// it belongs neither to this process's user nor to root.
+[[nodiscard]] Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max);
+
+[[nodiscard]] Result<> write_file_atomically(const std::string& path, ByteView content,
+                                             unsigned mode);
+[[nodiscard]] Result<> sync_directory(const std::string& path);
+
+}  // namespace postern

@@ -1,0 +1,94 @@
+// The disk as a source of configuration files; see the header.
+#include "relay/config/file_source.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "relay/base/file.hpp"
+#include "relay/config/limits.hpp"
+
+namespace postern::config {
+
+namespace {
+
+constexpr std::string_view user_file_ending = ".toml";
+
+// "x.toml", not an editor's leftovers (".x.toml.swp", "x.toml~") and not a file being written.
+bool is_user_file(const std::string& name) {
+  return name.size() > user_file_ending.size() && !name.starts_with('.') &&
+         name.ends_with(user_file_ending);
+}
+
+}  // namespace
+
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string resolve_path(const std::string& directory, const std::string& path) {
+  if (path.starts_with('/') || directory == ".") return path;
+  return directory.ends_with('/') ? directory + path : directory + '/' + path;
+}
+
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.lexically_normal().string();
+}
+
+Result<std::string> DiskFiles::read(const std::string& path, std::size_t bytes_max) {
+  return read_file(path, bytes_max);
+}
+
+Result<Secret> DiskFiles::read_secret(const std::string& path, std::size_t bytes_max) {
+  auto secret = read_secret_file(path, bytes_max);
+  if (secret) return secret;
+  Error error = std::move(secret).error();
+  if (error.kind == ErrorKind::denied && error.detail.find("chmod") == std::string::npos) {
+    error.detail += fmt::format(
+        "; `chmod 600 {}` keeps it to its owner, who must be the relay's user or root", path);
+  }
+  return std::unexpected(std::move(error));
+}
+
+Result<std::string> DiskFiles::read_user_file(const std::string& path, std::size_t bytes_max) {
+  struct stat facts{};
+  if (::stat(path.c_str(), &facts) != 0) return fail_errno("look at " + path, errno);
+  if ((facts.st_mode & S_IRWXO) != 0) {
+    return fail(
+        ErrorKind::denied, "read " + path,
+        fmt::format(
+            "others can open it and it holds password verifiers; `chmod 600 {}` keeps it to its "
+            "owner, who must be the relay's user or root",
+            path));
+  }
+  return read_file(path, bytes_max);
+}
+
+Result<std::vector<std::string>> DiskFiles::user_files(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(directory, error);
+  if (error == std::errc::no_such_file_or_directory) return names;
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    std::string name = entry->path().filename().string();
+    if (!is_user_file(name)) continue;
+    if (names.size() == user_files_max) {
+      return fail(ErrorKind::invalid, "list " + directory,
+                  fmt::format("it holds more than {} files", user_files_max));
+    }
+    names.push_back(std::move(name));
+  }
+  if (error) return fail_errno("list " + directory, error.value());
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace postern::config

@@ -1,0 +1,63 @@
+// [[dkim]]: the keys that sign outgoing mail, one table a domain and selector.
+#include <fmt/format.h>
+
+#include <map>
+#include <utility>
+
+#include "relay/base/text.hpp"
+#include "relay/config/limits.hpp"
+#include "relay/config/sections.hpp"
+#include "relay/config/words.hpp"
+
+namespace postern::config {
+
+namespace {
+
+// The domain or selector as it stands in DNS; nothing after a problem.
+std::optional<std::string> read_dns_name(TableReader& table, std::string_view key, bool qualified,
+                                         std::string_view example) {
+  const auto text = table.required_text(key);
+  if (!text) return std::nullopt;
+  if (qualified ? is_qualified_domain(text->value) : smtp::is_valid_domain(text->value, false)) {
+    return to_lower(text->value);
+  }
+  table.problem(text->place, fmt::format("{} is {}; allowed is a DNS name such as \"{}\"", key,
+                                         shown(text->value), example));
+  return std::nullopt;
+}
+
+}  // namespace
+
+void read_dkim_keys(TableReader& root, LoadContext& context) {
+  std::map<std::pair<std::string, std::string>, Place> places;
+  for (TableReader& table : root.tables("dkim", dkim_keys_max)) {
+    const auto domain = read_dns_name(table, "domain", true, "office.example");
+    const auto selector = read_dns_name(table, "selector", false, "p2026a");
+    const auto key_file = table.required_text("private_key_file");
+    table.finish();
+    std::optional<Secret> pem;
+    if (key_file)
+      pem = read_named_secret(context, "private_key_file", *key_file, private_key_bytes_max);
+    if (!domain || !selector) continue;
+    const auto [other, fresh] = places.emplace(std::pair(*domain, *selector), table.place());
+    if (!fresh) {
+      // One DNS record holds one key (RFC 6376 §3.6.2.2): the second signature could never verify.
+      table.problem(
+          table.place_of("selector"),
+          fmt::format("domain {} with selector {} is there already, at {}; each key needs its own "
+                      "selector",
+                      shown(*domain), shown(*selector), other->second.text()));
+      continue;
+    }
+    if (!pem) continue;
+    auto key = crypto::DkimKey::load(*domain, *selector, *pem);
+    if (key) {
+      context.into.dkim_keys.push_back(std::move(*key));
+    } else {
+      table.problem(key_file->place,
+                    fmt::format("private_key_file cannot be used: {}", key.error().text()));
+    }
+  }
+}
+
+}  // namespace postern::config

@@ -1,0 +1,127 @@
+// Loading a configuration: the order of the sections, users.d, and what the operator's command
+// needs.
+#include "relay/config/loader.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "relay/config/limits.hpp"
+#include "relay/config/sections.hpp"
+
+namespace postern::config {
+
+namespace {
+
+constexpr std::string_view user_directory = "users.d";
+
+// A file of users.d holds [[user]] tables and nothing else, because a section set in two places
+// would make it unclear which one counts.
+void read_user_directory(LoadContext& context) {
+  const std::string directory = resolve_path(context.directory, std::string(user_directory));
+  const auto names = context.files.user_files(directory);
+  if (!names) {
+    context.problems.add({directory, 0, 0}, names.error().text());
+    context.users_complete = false;
+    return;
+  }
+  for (const std::string& name : *names) {
+    const std::string path = resolve_path(directory, name);
+    const auto text = context.files.read_user_file(path, configuration_bytes_max);
+    if (!text) {
+      context.problems.add({path, 0, 0}, text.error().text());
+      context.users_complete = false;
+      continue;
+    }
+    const auto parsed = parse_toml(*text, path, context.problems);
+    if (!parsed) {
+      context.users_complete = false;
+      continue;
+    }
+    TableReader root(*parsed, "", path, context.problems);
+    read_users(root, context);
+    for (const auto& [key, node] : *parsed) {
+      if (key.str() == "user") continue;
+      const auto& at = key.source().begin;
+      context.problems.add(
+          {path, at.line, at.column},
+          fmt::format("{} does not belong here; files in {} hold [[user]] sections only",
+                      shown(key.str()), user_directory));
+    }
+  }
+}
+
+LoadResult finish(Problems& problems, std::unique_ptr<Configuration> configuration) {
+  LoadResult result;
+  result.problems = problems.take_sorted();
+  if (result.problems.empty()) result.configuration = std::move(configuration);
+  return result;
+}
+
+}  // namespace
+
+LoadResult load_from_text(std::string_view text, const std::string& path, FileSource& files) {
+  auto configuration = std::make_unique<Configuration>();
+  Problems problems;
+  LoadContext context{files, problems, *configuration, directory_of(path), {}, {}, true};
+  const auto parsed = parse_toml(text, path, problems);
+  if (parsed) {
+    TableReader root(*parsed, "", path, problems);
+    read_server(root, context);
+    read_listeners(root, context);
+    read_tls(root, context);
+    read_limits(root, context);
+    read_queue(root, context);
+    read_users(root, context);
+    read_user_directory(context);
+    read_dkim_keys(root, context);
+    read_upstreams(root, context);
+    read_routes(root, context);  // last: it names users and upstreams
+    root.finish();
+  } else {
+    read_user_directory(context);  // its problems can be told all the same
+  }
+  return finish(problems, std::move(configuration));
+}
+
+LoadResult load_configuration(const std::string& path) {
+  DiskFiles files;
+  const auto text = files.read(path, configuration_bytes_max);
+  if (text) return load_from_text(*text, path, files);
+  Problems problems;
+  problems.add({path, 0, 0}, text.error().text());
+  return finish(problems, nullptr);
+}
+
+Result<Whereabouts> read_whereabouts(const std::string& path) {
+  DiskFiles files;
+  const auto text = files.read(path, configuration_bytes_max);
+  if (!text) return std::unexpected(text.error());
+  Problems problems;
+  const auto parsed = parse_toml(*text, path, problems);
+  if (!parsed) {
+    return fail(ErrorKind::invalid, "read the configuration",
+                problems.take_sorted().front().text());
+  }
+  // What is wrong elsewhere is not this function's matter, so its problems are dropped.
+  const std::string directory = directory_of(path);
+  Whereabouts found;
+  found.state_directory = state_directory_default;
+  found.control_socket = control_socket_default;
+  TableReader root(*parsed, "", path, problems);
+  if (auto server = root.table("server")) {
+    if (const auto value = server->text("hostname")) found.hostname = value->value;
+    if (const auto value = server->text("state_directory")) {
+      found.state_directory = absolute_path(resolve_path(directory, value->value));
+    }
+    if (const auto value = server->text("control_socket")) {
+      found.control_socket = absolute_path(resolve_path(directory, value->value));
+    }
+  }
+  for (TableReader& table : root.tables("listener", listeners_max)) {
+    if (const auto listener = read_listener(table)) found.listeners.push_back(*listener);
+  }
+  return found;
+}
+
+}  // namespace postern::config

@@ -1,0 +1,155 @@
+// Answering the operator's command.
+#include "relay/control/control_service.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace postern::control {
+namespace {
+
+std::string busy() {
+  return encode_failure("the relay is too busy to look", "try again in a moment");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ControlService>> ControlService::listen(net::Loop& loop,
+                                                               const std::string& path,
+                                                               storage::StorageThread& storage,
+                                                               ControlActions actions) {
+  std::unique_ptr<ControlService> service(new ControlService(loop, storage, std::move(actions)));
+  auto server = net::LocalServer::listen(
+      loop, path, [raw = service.get()](std::string_view line, Answer answer) {
+        raw->answer_line(line, std::move(answer));
+      });
+  if (!server) return std::unexpected(server.error());
+  service->server_ = std::move(*server);
+  return service;
+}
+
+ControlService::ControlService(net::Loop& loop, storage::StorageThread& storage,
+                               ControlActions actions)
+    : loop_(loop), storage_(storage), actions_(std::move(actions)) {}
+
+ControlService::~ControlService() = default;
+
+void ControlService::answer_line(std::string_view line, Answer answer) {
+  const auto request = decode_request(line);
+  if (!request) {
+    answer(encode_failure(request.error().text(),
+                          "use the `postern` command of the same version as the relay"));
+    return;
+  }
+  switch (request->verb) {
+    case Verb::status:
+      answer_status(std::move(answer));
+      return;
+    case Verb::reload:
+      answer_reload(std::move(answer));
+      return;
+    case Verb::queue_list:
+      answer_list(std::move(answer));
+      return;
+    case Verb::queue_show:
+      if (request->id) {
+        answer_show(*request->id, std::move(answer));
+      } else {
+        answer(encode_failure("no message named",
+                              "give its queue id, as `postern queue list` shows it"));
+      }
+      return;
+    case Verb::queue_retry:
+    case Verb::queue_hold:
+    case Verb::queue_release:
+    case Verb::queue_remove:
+      answer_change(*request, std::move(answer));
+      return;
+  }
+}
+
+void ControlService::answer_reload(Answer answer) {
+  if (auto reloaded = actions_.reload(); !reloaded) {
+    answer(encode_failure(reloaded.error().text(),
+                          "mend the configuration; the old one stays in force"));
+  } else {
+    answer(encode_success(R"({"reloaded":true})"));
+  }
+}
+
+void ControlService::answer_status(Answer answer) {
+  actions_.status([answer = std::move(answer)](StatusFacts facts) mutable {
+    answer(encode_success(status_json(facts)));
+  });
+}
+
+void ControlService::answer_change(const Request& request, Answer answer) {
+  if (!request.id && !request.all) {
+    answer(encode_failure("no message named", "give a queue id, or --all"));
+    return;
+  }
+  actions_.change(
+      request.verb, request.id, [answer = std::move(answer)](Result<std::size_t> changed) mutable {
+        if (changed) {
+          answer(encode_success(R"({"changed":)" + std::to_string(*changed) + "}"));
+        } else {
+          answer(encode_failure(changed.error().text(), "look at `postern queue list`"));
+        }
+      });
+}
+
+void ControlService::answer_show(QueueId id, Answer answer) {
+  storage::LoadMessage request{id, {}};
+  request.done = [&loop = loop_,
+                  answer = std::move(answer)](Result<storage::StoredMessage> message) mutable {
+    static_cast<void>(
+        loop.post([answer = std::move(answer), message = std::move(message)]() mutable {
+          answer(message ? encode_success(message_json(*message))
+                         : encode_failure(message.error().text(), "look at `postern queue list`"));
+        }));
+  };
+  static_cast<void>(storage_.post(std::move(request)));
+}
+
+struct ControlService::Listing {
+  Answer answer;
+  std::vector<storage::MessageSummary> summaries;
+  std::size_t next = 0;
+  std::vector<storage::StoredMessage> messages;
+};
+
+void ControlService::answer_list(Answer answer) {
+  auto listing = std::make_shared<Listing>();  // handed from answer to answer; one owner at a time
+  listing->answer = std::move(answer);
+  storage::LoadSummaries request{messages_listed_max, QueueId{}, {}};
+  request.done = [this, listing](Result<std::vector<storage::MessageSummary>> summaries) {
+    static_cast<void>(loop_.post([this, listing, summaries = std::move(summaries)]() mutable {
+      if (!summaries) {
+        listing->answer(encode_failure(summaries.error().text(), "look at the log of posternd"));
+        return;
+      }
+      listing->summaries = std::move(*summaries);
+      load_next(listing);
+    }));
+  };
+  if (!storage_.post(std::move(request))) listing->answer(busy());
+}
+
+void ControlService::load_next(std::shared_ptr<Listing> listing) {
+  if (listing->next == listing->summaries.size()) {
+    listing->answer(encode_success(messages_json(listing->messages)));
+    return;
+  }
+  storage::LoadMessage request{listing->summaries[listing->next++].id, {}};
+  request.done = [this, listing](Result<storage::StoredMessage> message) {
+    static_cast<void>(loop_.post([this, listing, message = std::move(message)]() mutable {
+      if (message) {  // else: relayed meanwhile
+        message->content = {};
+        listing->messages.push_back(std::move(*message));
+      }
+      load_next(listing);
+    }));
+  };
+  if (!storage_.post(std::move(request))) listing->answer(busy());
+}
+
+}  // namespace postern::control

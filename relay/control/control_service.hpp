@@ -1,0 +1,56 @@
+// The daemon's side of the control socket: requests of the operator's command, answered from the
+// store and by the parts that own what is asked for.
+//
+// Promise: every request is answered, also wrong ones; lists are bounded by messages_listed_max and
+// say so. Sharp edge: siblings do not know each other (relay/README.md, "Floors"), so what delivery
+// and the service can do comes in as ControlActions.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "relay/base/log.hpp"
+#include "relay/control/protocol.hpp"
+#include "relay/control/views.hpp"
+#include "relay/net/local_socket.hpp"
+#include "relay/net/loop.hpp"
+#include "storage/storage_thread.hpp"
+
+namespace postern::control {
+
+inline constexpr std::size_t messages_listed_max = 1'000;  // an answer is at most a few hundred KiB
+
+struct ControlActions {
+  std::function<void(Callback<StatusFacts>)> status;
+  std::function<void(Verb, std::optional<QueueId>, Callback<Result<std::size_t>>)> change;
+  std::function<Result<>()> reload;
+};
+
+class ControlService {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<ControlService>> listen(
+      net::Loop& loop, const std::string& path, storage::StorageThread& storage,
+      ControlActions actions);
+  ~ControlService();
+
+ private:
+  using Answer = net::LocalServer::Answer;
+  ControlService(net::Loop& loop, storage::StorageThread& storage, ControlActions actions);
+  void answer_line(std::string_view line, Answer answer);
+  void answer_status(Answer answer);
+  void answer_list(Answer answer);
+  void answer_show(QueueId id, Answer answer);
+  void answer_change(const Request& request, Answer answer);
+  void answer_reload(Answer answer);
+  struct Listing;
+  void load_next(std::shared_ptr<Listing> listing);
+
+  net::Loop& loop_;
+  storage::StorageThread& storage_;
+  ControlActions actions_;
+  std::unique_ptr<net::LocalServer> server_;
+};
+
+}  // namespace postern::control

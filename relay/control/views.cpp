@@ -1,0 +1,101 @@
+// The daemon's facts as JSON; see the header.
+#include "relay/control/views.hpp"
+
+#include <string_view>
+
+#include "relay/control/json.hpp"
+
+namespace postern::control {
+
+namespace {
+
+std::string_view state_name(storage::RecipientState state) {
+  switch (state) {
+    case storage::RecipientState::waiting:
+      return "waiting";
+    case storage::RecipientState::relayed:
+      return "relayed";
+    case storage::RecipientState::failed:
+      return "failed";
+  }
+  return "waiting";
+}
+
+Json queue_figures(const storage::QueueFigures& figures) {
+  Json object;
+  object["messages"] = figures.messages;
+  object["bytes"] = figures.bytes;
+  object["quarantined"] = figures.quarantined;
+  object["free_bytes"] = figures.free_bytes;
+  object["commits"] = figures.commits;
+  return object;
+}
+
+Json message_object(const storage::StoredMessage& message) {
+  Json recipients = Json::array();
+  for (const storage::StoredRecipient& recipient : message.recipients) {
+    Json item;
+    item["address"] = recipient.address;
+    item["state"] = state_name(recipient.state);
+    item["last_reply"] = recipient.last_reply;
+    recipients.push_back(std::move(item));
+  }
+  Json object;
+  object["id"] = message.summary.id.text();
+  object["user"] = message.user_name;
+  object["sender"] = message.sender.reverse_path;
+  object["recipients"] = std::move(recipients);
+  object["received"] = format_timestamp(message.summary.received);
+  object["next_attempt"] = format_timestamp(message.summary.next_attempt);
+  object["attempts"] = message.summary.attempts;
+  object["bytes"] = message.summary.bytes;
+  object["held"] = message.summary.held;
+  object["quarantined"] = message.summary.quarantined;
+  object["last_error"] = message.last_error;
+  return object;
+}
+
+}  // namespace
+
+std::string status_json(const StatusFacts& facts) {
+  Json object;
+  object["version"] = facts.version;
+  object["hostname"] = facts.hostname;
+  object["started"] = format_timestamp(facts.started);
+  object["now"] = format_timestamp(facts.now);
+  object["listeners"] = Json::array();
+  for (const auto& [address, tls] : facts.listeners) {
+    Json item;
+    item["address"] = address;
+    item["tls"] = tls;
+    object["listeners"].push_back(std::move(item));
+  }
+  object["connections"] = facts.connections;
+  object["queue"] = queue_figures(facts.queue);
+  object["relayed"] = facts.relayed;
+  object["delayed"] = facts.delayed;
+  object["failed"] = facts.failed;
+  object["upstreams"] = Json::array();
+  for (const StatusFacts::Upstream& upstream : facts.upstreams) {
+    Json item;
+    item["name"] = upstream.name;
+    item["host"] = upstream.host;
+    item["connections"] = upstream.connections;
+    item["last_error"] = upstream.last_error;
+    object["upstreams"].push_back(std::move(item));
+  }
+  object["reload_problem"] = facts.reload_problem ? Json(*facts.reload_problem) : Json(nullptr);
+  return write_json(object);
+}
+
+std::string message_json(const storage::StoredMessage& message) {
+  return write_json(message_object(message));
+}
+
+std::string messages_json(const std::vector<storage::StoredMessage>& messages) {
+  Json list = Json::array();
+  for (const storage::StoredMessage& message : messages) list.push_back(message_object(message));
+  return write_json(list);
+}
+
+}  // namespace postern::control

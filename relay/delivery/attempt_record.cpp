@@ -1,0 +1,200 @@
+// What an attempt came to: outcomes into a record, a report where somebody must know, one commit.
+#include <algorithm>
+#include <utility>
+
+#include "crypto/random.hpp"
+#include "relay/delivery/delivery_attempt.hpp"
+#include "relay/delivery/report_maker.hpp"
+
+namespace postern::delivery {
+namespace {
+
+storage::RecipientState state_of(queue::Outcome::Kind kind) {
+  switch (kind) {
+    case queue::Outcome::Kind::relayed:
+      return storage::RecipientState::relayed;
+    case queue::Outcome::Kind::failed:
+      return storage::RecipientState::failed;
+    case queue::Outcome::Kind::delayed:
+      break;
+  }
+  return storage::RecipientState::waiting;
+}
+
+}  // namespace
+
+void DeliveryAttempt::conclude() {
+  using Kind = queue::Outcome::Kind;
+  const WallTime now = read_clocks().wall;
+  for (auto& target : targets_) {
+    if (target.outcome) continue;
+    target.outcome =
+        damage_ ? queue::delayed_by_trouble("4.3.0", "quarantined: " + damage_->detail)
+                : queue::delayed_by_trouble("4.3.5", "no upstream of its route is configured");
+  }
+  if (!damage_) expire(now);
+  for (auto& target : targets_) {
+    const queue::Outcome& outcome = *target.outcome;
+    result_.figures.relayed += outcome.kind == Kind::relayed ? 1 : 0;
+    result_.figures.delayed += outcome.kind == Kind::delayed ? 1 : 0;
+    result_.figures.failed += outcome.kind == Kind::failed ? 1 : 0;
+    if (outcome.kind == Kind::delayed) record_.last_error = outcome.diagnostic;
+    record_.recipients.push_back({message_.recipients[target.position].index,
+                                  state_of(outcome.kind), outcome.diagnostic,
+                                  message_.recipients[target.position].delay_notified});
+  }
+  result_.gone = result_.figures.delayed == 0;
+  if (!result_.gone) {
+    result_.retry_after = queue::retry_delay(settings_->retry, message_.summary.attempts + 1,
+                                             crypto::random_number());
+    record_.next_attempt = now + *result_.retry_after;
+  }
+  prepare_report(now);
+}
+
+void DeliveryAttempt::expire(WallTime now) {
+  if (!queue::has_expired(settings_->retry, message_.summary.received, now)) return;
+  for (auto& target : targets_) {
+    if (target.outcome->kind != queue::Outcome::Kind::delayed) continue;
+    const bool tried_now = !groups_.empty();
+    target.outcome = queue::expired(settings_->retry,
+                                    tried_now ? target.outcome->diagnostic : message_.last_error);
+  }
+}
+
+// A person learns why: failures always, a delay once, success where it was asked for (RFC 3461
+// §4.1).
+void DeliveryAttempt::prepare_report(WallTime now) {
+  using Kind = queue::Outcome::Kind;
+  const bool own_report = message_.user_name.empty();
+  const bool delay_due = queue::delay_notice_due(settings_->retry, message_.summary.received, now);
+  std::vector<message::ReportedRecipient> reported;
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    const Target& target = targets_[i];
+    const auto& notify = target.recipient.notify;
+    message::ReportedRecipient entry;
+    bool wanted = false;
+    if (target.outcome->kind == Kind::failed || damage_) {
+      wanted = own_report || queue::wants_failure_report(sender_.reverse_path, notify);
+      entry.action = target.outcome->status == "4.4.7" ? message::ReportAction::expired
+                                                       : message::ReportAction::failed;
+    } else if (target.outcome->kind == Kind::relayed) {
+      wanted = !own_report && queue::wants_success_report(sender_.reverse_path, notify);
+      entry.action = message::ReportAction::relayed;
+    } else if (delay_due && !message_.recipients[target.position].delay_notified) {
+      wanted = !own_report && queue::wants_delay_report(sender_.reverse_path, notify);
+      entry.action = message::ReportAction::delayed;
+      entry.will_retry_until = message_.summary.received + settings_->retry.lifetime_max;
+      record_.recipients[i].delay_notified = true;
+    }
+    if (!wanted) continue;
+    entry.address = target.recipient.mailbox.text();
+    entry.original_recipient = target.recipient.original_recipient;
+    entry.status = target.outcome->status;
+    entry.diagnostic = target.outcome->diagnostic;
+    entry.last_attempt = now;
+    reported.push_back(std::move(entry));
+  }
+  const auto addressee = report_addressee(*settings_, message_);
+  if (reported.empty() || !addressee) {
+    if (!reported.empty()) {
+      services_.log.event(LogLevel::error, "report-undeliverable")
+          .field("queue_id", message_.summary.id.text())
+          .field("reason", reported.front().diagnostic)
+          .field("advice", "mail to the postmaster of the configuration cannot be delivered");
+    }
+    record();
+    return;
+  }
+  struct Work {
+    std::vector<message::ReportedRecipient> reported;
+    postern::Result<storage::NewMessage> report =
+        fail(ErrorKind::busy, "write a report", "not done");
+  };
+  // Signing takes milliseconds. The attempt, and with it all that the pool reads, waits for the
+  // answer.
+  auto work = std::make_unique<Work>();
+  work->reported = std::move(reported);
+  Work* const running = work.get();
+  home_.run_on_pool(
+      [running, settings = settings_, message = message_, &key = services_.queue_key,
+       addressee = *addressee, now] {
+        running->report =
+            make_report(*settings, key, message, addressee, std::move(running->reported), now);
+      },
+      [this, alive = alive_, work = std::move(work)]() mutable {
+        if (!*alive) return;
+        if (work->report) {
+          result_.report = work->report->id;
+          record_.report = std::move(*work->report);
+        }
+        record();
+      });
+}
+
+void DeliveryAttempt::record() {
+  storage::RecordAttempt request{std::move(record_), {}};
+  request.done = [this, alive = alive_, &home = home_](postern::Result<> result) {
+    static_cast<void>(home.post([this, alive, result = std::move(result)]() mutable {
+      if (*alive) recorded(std::move(result));
+    }));
+  };
+  if (!services_.storage.post(std::move(request))) {
+    static_cast<void>(home_.post([this, alive = alive_] {
+      if (*alive)
+        recorded(
+            fail(ErrorKind::busy, "record the attempt", "the storage thread's mailbox is full"));
+    }));
+  }
+}
+
+void DeliveryAttempt::recorded(postern::Result<> result) {
+  if (!result) {
+    // What the upstream took is not noted: it will be offered again. A duplicate is accepted, a
+    // loss is not.
+    services_.log.event(LogLevel::error, "attempt-not-recorded")
+        .field("queue_id", message_.summary.id.text())
+        .field("error", result.error().text());
+    result_ = {.id = message_.summary.id,
+               .retry_after = settings_->retry.retry_delay_min,
+               .report = {},
+               .figures = {}};
+    std::exchange(finished_, {})(result_);
+    return;
+  }
+  for (const auto& target : targets_) log_outcome(target);
+  if (damage_) {
+    result_.quarantined = true;
+    static_cast<void>(services_.storage.post(
+        storage::SetQuarantined{message_.summary.id, damage_->text(), storage::Done{}}));
+  }
+  if (result_.report) {
+    services_.log.event(LogLevel::info, "report-queued")
+        .field("queue_id", message_.summary.id.text())
+        .field("report_queue_id", result_.report->text());
+  }
+  if (result_.gone) {
+    services_.log.event(LogLevel::info, "message-done")
+        .field("queue_id", message_.summary.id.text());
+  }
+  std::exchange(finished_, {})(result_);
+}
+
+void DeliveryAttempt::log_outcome(const Target& target) const {
+  using Kind = queue::Outcome::Kind;
+  const queue::Outcome& outcome = *target.outcome;
+  const std::string_view event = outcome.kind == Kind::relayed   ? "recipient-relayed"
+                                 : outcome.kind == Kind::delayed ? "recipient-delayed"
+                                                                 : "recipient-failed";
+  auto line =
+      services_.log.event(outcome.kind == Kind::relayed ? LogLevel::info : LogLevel::notice, event);
+  line.field("queue_id", message_.summary.id.text())
+      .field("recipient", target.recipient.mailbox.text())
+      .field("status", outcome.status)
+      .field("reply", outcome.diagnostic);
+  if (outcome.kind == Kind::delayed && result_.retry_after) {
+    line.field("retry_in", format_duration(*result_.retry_after));
+  }
+}
+
+}  // namespace postern::delivery

@@ -1,0 +1,93 @@
+// One attempt at one message: routes resolved, transactions asked for, replies turned into
+// outcomes, the record written. The engine makes one of these for each message that is due.
+//
+// Promise: every recipient still waiting gets exactly one outcome; upstreams of a route are tried
+// in order, the next one only for recipients of which the last one heard nothing final; the record
+// (and the report, in the same commit) is durable before `finished` is told, and before the
+// scheduler hears of the message again. Sharp edge: `finished` comes from a fresh stack and may
+// destroy the attempt.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "relay/delivery/delivery_settings.hpp"
+#include "relay/delivery/upstream_pool.hpp"
+#include "relay/net/loop.hpp"
+#include "relay/queue/outcome.hpp"
+#include "storage/stored_message.hpp"
+
+namespace postern::delivery {
+
+struct AttemptFigures {  // recipients
+  std::uint64_t relayed = 0;
+  std::uint64_t delayed = 0;
+  std::uint64_t failed = 0;
+};
+
+class DeliveryAttempt {
+ public:
+  struct Result {
+    QueueId id;
+    bool gone = false;  // nobody waits any more
+    bool quarantined = false;
+    std::optional<Duration> retry_after;
+    std::optional<QueueId> report;  // a report was queued in the same commit
+    AttemptFigures figures;
+  };
+  using FindPool = std::function<UpstreamPool*(std::string_view upstream)>;
+
+  DeliveryAttempt(net::Loop& home, const DeliveryServices& services, SettingsSnapshot settings,
+                  FindPool find_pool, storage::StoredMessage message, Callback<Result> finished);
+  ~DeliveryAttempt();
+  DeliveryAttempt(const DeliveryAttempt&) = delete;
+  DeliveryAttempt& operator=(const DeliveryAttempt&) = delete;
+  void start();
+
+ private:
+  struct Target {          // one recipient still waiting
+    std::size_t position;  // in message_.recipients
+    smtp::Recipient recipient;
+    std::optional<queue::Outcome> outcome;
+    bool answered = false;  // an upstream said something about it, or may have it
+  };
+  struct Group {  // recipients with the same route
+    std::vector<std::string> upstreams;
+    std::vector<std::size_t> targets;
+    std::size_t next_upstream = 0;
+  };
+  void group_by_route();
+  void next_transaction();
+  void transaction_done(std::vector<std::size_t> targets,
+                        std::vector<smtp::RecipientResult> results,
+                        std::optional<Error> source_error);
+  void no_session(const std::vector<std::size_t>& targets, const Trouble& trouble);
+  void conclude();
+  void expire(WallTime now);
+  void prepare_report(WallTime now);
+  void record();
+  void recorded(postern::Result<> result);
+  void quarantine(const Error& error);
+  void log_outcome(const Target& target) const;
+
+  net::Loop& home_;
+  const DeliveryServices& services_;
+  SettingsSnapshot settings_;
+  FindPool find_pool_;
+  storage::StoredMessage message_;
+  Callback<Result> finished_;
+  smtp::Sender sender_;
+  std::vector<Target> targets_;
+  std::vector<Group> groups_;
+  std::vector<bool> delay_noticed_;  // by target: told in this attempt
+  storage::AttemptRecord record_;
+  Result result_;
+  std::optional<Error> damage_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace postern::delivery

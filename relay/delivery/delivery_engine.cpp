@@ -1,0 +1,292 @@
+// The delivery thread: due messages into attempts, results back into the scheduler.
+#include "relay/delivery/delivery_engine.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace postern::delivery {
+
+Result<std::unique_ptr<DeliveryEngine>> DeliveryEngine::create(DeliveryServices services,
+                                                               SettingsSnapshot settings) {
+  auto loop = net::Loop::create();
+  if (!loop) return std::unexpected(loop.error());
+  auto resolver = net::Resolver::create(**loop);
+  if (!resolver) return std::unexpected(resolver.error());
+  return std::unique_ptr<DeliveryEngine>(
+      new DeliveryEngine(services, std::move(settings), std::move(*loop), std::move(*resolver)));
+}
+
+DeliveryEngine::DeliveryEngine(DeliveryServices services, SettingsSnapshot settings,
+                               std::unique_ptr<net::Loop> loop,
+                               std::unique_ptr<net::Resolver> resolver)
+    : services_(services),
+      settings_(std::move(settings)),
+      loop_(std::move(loop)),
+      resolver_(std::move(resolver)),
+      timer_(std::make_unique<net::Timer>(*loop_)),
+      grace_timer_(std::make_unique<net::Timer>(*loop_)),
+      scheduler_(settings_->retry) {
+  make_pools();
+}
+
+DeliveryEngine::~DeliveryEngine() {
+  begin_stop();
+  join();
+}
+
+void DeliveryEngine::make_pools() {
+  for (const auto& upstream : settings_->upstreams) {
+    pools_.emplace(upstream->name, std::make_unique<UpstreamPool>(*loop_, *resolver_, services_.log,
+                                                                  settings_->hostname, upstream));
+  }
+}
+
+void DeliveryEngine::start() {
+  thread_ = std::thread([this] {
+    load_queue(QueueId{});
+    loop_->run();
+    // What lives on the loop goes on its thread, users before what they use.
+    attempts_.clear();
+    pools_.clear();
+    old_pools_.clear();
+    timer_.reset();
+    grace_timer_.reset();
+    resolver_.reset();
+  });
+}
+
+// Page by page, so that a long queue neither fills the memory nor keeps new mail waiting.
+void DeliveryEngine::load_queue(QueueId after) {
+  storage::LoadSummaries request{summaries_page, after, {}};
+  request.done = [this](Result<std::vector<storage::MessageSummary>> summaries) {
+    static_cast<void>(loop_->post([this, summaries = std::move(summaries)] {
+      if (!summaries) {
+        services_.log.event(LogLevel::error, "queue-not-loaded")
+            .field("error", summaries.error().text());
+        return;
+      }
+      const Now now = read_clocks();
+      for (const auto& summary : *summaries) {
+        if (!scheduler_.knows(summary.id)) scheduler_.add(summary, now);
+      }
+      if (summaries->size() == summaries_page) load_queue(summaries->back().id);
+      tick();
+    }));
+  };
+  if (!services_.storage.post(std::move(request))) {
+    services_.log.event(LogLevel::error, "queue-not-loaded")
+        .field("error", "the storage thread's mailbox is full");
+  }
+}
+
+void DeliveryEngine::message_queued(QueueId id) {
+  if (!loop_->post([this, id] {
+        scheduler_.add_due(id, read_clocks().monotonic);
+        tick();
+      })) {
+    services_.log.event(LogLevel::error, "delivery-not-told")
+        .field("queue_id", id.text())
+        .field("advice", "the message is safe; it is found again at the next start of the relay");
+  }
+}
+
+void DeliveryEngine::tick() {
+  if (stopping_) return;
+  while (attempts_.size() < attempts_max) {
+    const auto id = scheduler_.next_due(read_clocks().monotonic);
+    if (!id) break;
+    begin_attempt(*id);
+  }
+  arm_timer();
+}
+
+void DeliveryEngine::arm_timer() {
+  if (attempts_.size() >= attempts_max) return;  // attempt_finished comes back
+  const auto wake = scheduler_.next_wake();
+  if (!wake) {
+    timer_->stop();
+    return;
+  }
+  const Duration wait = std::max(Duration(0), *wake - read_clocks().monotonic);
+  timer_->start(wait, [this] { tick(); });
+}
+
+void DeliveryEngine::begin_attempt(QueueId id) {
+  attempts_.emplace(id, nullptr);  // its place, until the message is loaded
+  storage::LoadMessage request{id, {}};
+  request.done = [this, id](Result<storage::StoredMessage> message) {
+    static_cast<void>(loop_->post([this, id, message = std::move(message)]() mutable {
+      if (!message) {
+        const bool removed = message.error().kind == ErrorKind::not_found;
+        const bool damaged = message.error().kind == ErrorKind::corrupt;
+        if (damaged) {
+          static_cast<void>(services_.storage.post(
+              storage::SetQuarantined{id, message.error().text(), storage::Done{}}));
+        }
+        if (!removed) {
+          services_.log.event(LogLevel::error, "message-not-loaded")
+              .field("queue_id", id.text())
+              .field("error", message.error().text());
+        }
+        attempt_finished({.id = id,
+                          .gone = removed,
+                          .quarantined = damaged,
+                          .retry_after = settings_->retry.retry_delay_min,
+                          .report = {},
+                          .figures = {}});
+        return;
+      }
+      auto find_pool = [this](std::string_view name) -> UpstreamPool* {
+        const auto pool = pools_.find(name);
+        return pool == pools_.end() || stopping_ ? nullptr : pool->second.get();
+      };
+      auto attempt = std::make_unique<DeliveryAttempt>(
+          *loop_, services_, settings_, std::move(find_pool), std::move(*message),
+          [this](DeliveryAttempt::Result result) {
+            static_cast<void>(loop_->post([this, result] { attempt_finished(result); }));
+          });
+      DeliveryAttempt* const started = attempt.get();
+      attempts_[id] = std::move(attempt);
+      started->start();
+    }));
+  };
+  if (!services_.storage.post(std::move(request))) {
+    attempts_.erase(id);
+    scheduler_.put_back(id, read_clocks().monotonic + settings_->retry.retry_delay_min);
+  }
+}
+
+void DeliveryEngine::attempt_finished(DeliveryAttempt::Result result) {
+  attempts_.erase(result.id);
+  figures_.relayed += result.figures.relayed;
+  figures_.delayed += result.figures.delayed;
+  figures_.failed += result.figures.failed;
+  const MonotonicTime now = read_clocks().monotonic;
+  if (result.gone || result.quarantined) {
+    scheduler_.finished(result.id);
+  } else {
+    scheduler_.put_back(result.id,
+                        now + result.retry_after.value_or(settings_->retry.retry_delay_min));
+  }
+  if (result.report) scheduler_.add_due(*result.report, now);
+  std::erase_if(old_pools_,
+                [](const auto& pool) { return !pool->busy() && pool->connections() == 0; });
+  if (stopping_) {
+    stop_when_quiet();
+    return;
+  }
+  tick();
+}
+
+void DeliveryEngine::configure(SettingsSnapshot settings) {
+  static_cast<void>(loop_->post([this, settings = std::move(settings)]() mutable {
+    settings_ = std::move(settings);
+    scheduler_.set_retry(settings_->retry);
+    for (auto& [name, pool] : pools_) {
+      pool->stop();
+      old_pools_.push_back(std::move(pool));
+    }
+    pools_.clear();
+    make_pools();
+    tick();
+  }));
+}
+
+Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
+  const MonotonicTime now = read_clocks().monotonic;
+  if (!scheduler_.knows(id))
+    return fail(ErrorKind::not_found, "message " + id.text(), "it is not in the queue");
+  storage::StorageRequest request = storage::SetHeld{id, true, storage::Done{}};
+  switch (change) {
+    case QueueChange::retry:
+      scheduler_.retry_now(id, now);
+      return {};
+    case QueueChange::hold:
+      scheduler_.hold(id);
+      break;
+    case QueueChange::release:
+      scheduler_.release(id, now);
+      request = storage::SetHeld{id, false, storage::Done{}};
+      break;
+    case QueueChange::remove:
+      if (scheduler_.being_tried(id)) {
+        return fail(ErrorKind::busy, "message " + id.text(),
+                    "it is being delivered right now; hold it, then remove it");
+      }
+      scheduler_.finished(id);
+      request = storage::RemoveMessage{id, storage::Done{}};
+      break;
+  }
+  if (!services_.storage.post(std::move(request))) {
+    return fail(ErrorKind::busy, "message " + id.text(),
+                "the storage thread's mailbox is full; try again");
+  }
+  return {};
+}
+
+bool DeliveryEngine::ask_change(net::Loop& home, QueueChange what, std::optional<QueueId> id,
+                                Callback<Result<std::size_t>> answer) {
+  return loop_->post([this, &home, what, id, answer = std::move(answer)]() mutable {
+    Result<std::size_t> result = std::size_t{0};
+    if (id) {
+      if (auto changed = change(what, *id); changed) {
+        result = std::size_t{1};
+        services_.log.event(LogLevel::notice, "queue-changed-by-operator")
+            .field("queue_id", id->text())
+            .field("change", static_cast<int>(what));
+      } else {
+        result = std::unexpected(changed.error());
+      }
+    } else {
+      for (const QueueId each : scheduler_.ids()) {
+        if (change(what, each)) ++*result;
+      }
+    }
+    tick();
+    static_cast<void>(home.post([answer = std::move(answer), result = std::move(result)]() mutable {
+      answer(std::move(result));
+    }));
+  });
+}
+
+bool DeliveryEngine::ask_facts(net::Loop& home, Callback<DeliveryFacts> answer) {
+  return loop_->post([this, &home, answer = std::move(answer)]() mutable {
+    DeliveryFacts facts;
+    facts.figures = figures_;
+    for (const auto& [name, pool] : pools_) {
+      facts.upstreams.push_back(
+          {name, pool->settings().host, pool->connections(), pool->last_error()});
+    }
+    static_cast<void>(home.post([answer = std::move(answer), facts = std::move(facts)]() mutable {
+      answer(std::move(facts));
+    }));
+  });
+}
+
+void DeliveryEngine::begin_stop() {
+  static_cast<void>(loop_->post([this] { stop_on_loop(); }));
+}
+
+void DeliveryEngine::stop_on_loop() {
+  if (std::exchange(stopping_, true)) return;
+  timer_->stop();
+  for (auto& [name, pool] : pools_) pool->stop();
+  grace_timer_->start(delivery_grace, [this] {
+    services_.log.event(LogLevel::warning, "deliveries-cut")
+        .field("messages", attempts_.size())
+        .field("reason",
+               "they did not end within the grace time of a shutdown; they are tried again");
+    loop_->stop();
+  });
+  stop_when_quiet();
+}
+
+void DeliveryEngine::stop_when_quiet() {
+  if (attempts_.empty()) loop_->stop();
+}
+
+void DeliveryEngine::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace postern::delivery

@@ -1,0 +1,92 @@
+// Delivery: one thread with one loop that owns the scheduler, the upstream pools and the attempts
+// in flight.
+//
+// Promise: what the store holds is tried when it is due and never before; a message is in one
+// attempt at a time; a dead upstream holds up only its own mail (its pool answers at once). stop()
+// begins nothing new, lets transactions in flight end (at most delivery_grace), and joins.
+// Questions from other threads are answered on the asker's loop. Sharp edge: a message removed by
+// the operator while it is being tried is refused ("busy"): the upstream may have it already.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "relay/delivery/delivery_attempt.hpp"
+#include "relay/delivery/delivery_settings.hpp"
+#include "relay/delivery/upstream_pool.hpp"
+#include "relay/net/loop.hpp"
+#include "relay/net/resolver.hpp"
+#include "relay/queue/scheduler.hpp"
+
+namespace postern::delivery {
+
+// Messages loaded and being tried at once; bounds memory (a sealed header and an envelope each).
+inline constexpr std::size_t attempts_max = 128;
+inline constexpr std::size_t summaries_page = 4'096;
+inline constexpr Duration delivery_grace = std::chrono::seconds(20);
+
+enum class QueueChange { retry, hold, release, remove };
+
+struct DeliveryFacts {
+  AttemptFigures figures;
+  struct Upstream {
+    std::string name;
+    std::string host;
+    std::size_t connections = 0;
+    std::string last_error;
+  };
+  std::vector<Upstream> upstreams;
+};
+
+class DeliveryEngine {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<DeliveryEngine>> create(DeliveryServices services,
+                                                                      SettingsSnapshot settings);
+  ~DeliveryEngine();
+  void start();
+  // From any thread:
+  void message_queued(QueueId id);
+  void configure(SettingsSnapshot settings);
+  void begin_stop();
+  void join();
+  // `id` nothing: every message. The answer is how many were changed.
+  [[nodiscard]] bool ask_change(net::Loop& home, QueueChange change, std::optional<QueueId> id,
+                                Callback<Result<std::size_t>> answer);
+  [[nodiscard]] bool ask_facts(net::Loop& home, Callback<DeliveryFacts> answer);
+
+ private:
+  DeliveryEngine(DeliveryServices services, SettingsSnapshot settings,
+                 std::unique_ptr<net::Loop> loop, std::unique_ptr<net::Resolver> resolver);
+  void load_queue(QueueId after);
+  void make_pools();
+  void tick();
+  void arm_timer();
+  void begin_attempt(QueueId id);
+  void attempt_finished(DeliveryAttempt::Result result);
+  [[nodiscard]] Result<> change(QueueChange change, QueueId id);
+  void stop_on_loop();
+  void stop_when_quiet();
+
+  DeliveryServices services_;
+  SettingsSnapshot settings_;
+  std::unique_ptr<net::Loop> loop_;
+  std::unique_ptr<net::Resolver> resolver_;
+  std::unique_ptr<net::Timer> timer_;
+  std::unique_ptr<net::Timer> grace_timer_;
+  queue::Scheduler scheduler_;
+  std::map<std::string, std::unique_ptr<UpstreamPool>, std::less<>> pools_;
+  std::vector<std::unique_ptr<UpstreamPool>>
+      old_pools_;  // of settings before a reload, ending their work
+  std::map<QueueId, std::unique_ptr<DeliveryAttempt>> attempts_;
+  AttemptFigures figures_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace postern::delivery

@@ -1,0 +1,29 @@
+// Turns failures and delays of a message into a delivery status notification ready for the queue.
+//
+// Promise: addressed to the user's owner, else to the sender; a report that itself fails goes to
+// the postmaster once, and a report about that one never exists (RFC 5321 §6.1: no bounce of a
+// bounce). Signed where a key of the postmaster's domain exists. Sharp edge: signing and sealing
+// take milliseconds: on the pool.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "relay/base/error.hpp"
+#include "relay/delivery/delivery_settings.hpp"
+#include "relay/message/delivery_report.hpp"
+#include "storage/stored_message.hpp"
+
+namespace postern::delivery {
+
+// Who is told of this message's fate; nothing when nobody may be.
+[[nodiscard]] std::optional<smtp::Mailbox> report_addressee(const DeliverySnapshot& settings,
+                                                            const storage::StoredMessage& message);
+
+[[nodiscard]] Result<storage::NewMessage> make_report(
+    const DeliverySnapshot& settings, const crypto::QueueKey& queue_key,
+    const storage::StoredMessage& message, const smtp::Mailbox& addressee,
+    std::vector<message::ReportedRecipient> recipients, WallTime now);
+
+}  // namespace postern::delivery

@@ -1,0 +1,90 @@
+// Counts failed logins by address: first slower answers, then a lock.
+//
+// Promise: user names play no part, so known and unknown users look the same from outside. Sharp
+// edge: a failure while the address is locked (a check that was under way) counts but does not
+// lengthen the lock; ten connections at once would otherwise buy ten doublings.
+#include "relay/policy/login_guard.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "relay/base/assert.hpp"
+#include "relay/policy/address_key.hpp"
+
+namespace postern::policy {
+namespace {
+
+constexpr Duration answer_delay_min = std::chrono::seconds(1);
+constexpr std::uint32_t answer_delay_doublings_max = 3;  // 8 s: longer holds our own memory longer
+constexpr Duration lock_min = std::chrono::minutes(1);
+constexpr Duration lock_max = std::chrono::hours(1);
+constexpr std::uint32_t lock_doublings_max = 6;  // 64 minutes, cut to lock_max
+
+void count_up(std::uint32_t& counter) {
+  if (counter < std::numeric_limits<std::uint32_t>::max()) ++counter;
+}
+
+}  // namespace
+
+LoginGuard::LoginGuard(std::uint32_t failures_max, std::size_t addresses_max)
+    : failures_max_(failures_max), addresses_max_(addresses_max) {
+  POSTERN_ASSERT(addresses_max > 0);
+}
+
+bool LoginGuard::locked(const IpAddress& address, MonotonicTime now) const {
+  const auto found = entries_.find(address_key(address));
+  return found != entries_.end() && found->second.locks > 0 && now < found->second.locked_until;
+}
+
+Duration LoginGuard::failed(const IpAddress& address, MonotonicTime now) {
+  const IpAddress key = address_key(address);
+  if (!entries_.contains(key) && entries_.size() >= addresses_max_) {
+    const auto is_locked = [now](const Entry& entry) {
+      return entry.locks > 0 && now < entry.locked_until;
+    };
+    // The oldest that is not locked; only when every one is locked, the oldest of those.
+    const auto victim = std::ranges::min_element(entries_, [&](const auto& a, const auto& b) {
+      return std::pair(is_locked(a.second), a.second.last) <
+             std::pair(is_locked(b.second), b.second.last);
+    });
+    entries_.erase(victim);
+  }
+  Entry& entry = entries_[key];
+  count_up(entry.failures);
+  entry.last = now;
+  const bool locked_now = entry.locks > 0 && now < entry.locked_until;
+  if (entry.failures >= failures_max_ && !locked_now) {
+    const std::uint32_t doublings = std::min(entry.locks, lock_doublings_max);
+    entry.locked_until = now + std::min(lock_max, lock_min * (1U << doublings));
+    count_up(entry.locks);
+  }
+  return answer_delay_min * (1U << std::min(entry.failures - 1, answer_delay_doublings_max));
+}
+
+void LoginGuard::succeeded(const IpAddress& address) { entries_.erase(address_key(address)); }
+
+ConnectionLimits::Verdict ConnectionLimits::opened(const IpAddress& address) {
+  if (open_ >= connections_max_) return Verdict::too_many;
+  const IpAddress key = address_key(address);
+  const auto found = by_address_.find(key);
+  const std::size_t from_address = found == by_address_.end() ? 0 : found->second;
+  if (from_address >= per_address_max_) return Verdict::too_many_from_address;
+  by_address_[key] = from_address + 1;
+  ++open_;
+  return Verdict::accepted;
+}
+
+void ConnectionLimits::closed(const IpAddress& address) {
+  const auto found = by_address_.find(address_key(address));
+  POSTERN_ASSERT(found != by_address_.end() && open_ > 0);
+  --open_;
+  if (--found->second == 0) by_address_.erase(found);
+}
+
+void ConnectionLimits::configure(std::size_t connections_max, std::size_t per_address_max) {
+  connections_max_ = connections_max;
+  per_address_max_ = per_address_max;
+}
+
+}  // namespace postern::policy

@@ -1,0 +1,57 @@
+// Failed logins slow an address down and then lock it; never the user from elsewhere.
+//
+// Promise: the same for known and unknown users. The nth failure of an address makes its next
+// answer wait (1 s, 2 s, 4 s … at most 8 s); from failures_max on the address is locked (1 minute,
+// doubling to 1 hour). A success forgets the address. IPv6 counts by /64, because one device owns a
+// whole one. Bounded by addresses_max; when full the oldest entry that is not locked goes first.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+
+#include "relay/base/clock.hpp"
+#include "relay/base/socket_address.hpp"
+
+namespace postern::policy {
+
+class LoginGuard {
+ public:
+  explicit LoginGuard(std::uint32_t failures_max, std::size_t addresses_max = 4'096);
+  void set_failures_max(std::uint32_t failures_max) { failures_max_ = failures_max; }
+  [[nodiscard]] bool locked(const IpAddress& address, MonotonicTime now) const;
+  // Returns how long the answer should be held back.
+  [[nodiscard]] Duration failed(const IpAddress& address, MonotonicTime now);
+  void succeeded(const IpAddress& address);
+
+ private:
+  struct Entry {
+    std::uint32_t failures = 0;
+    std::uint32_t locks = 0;
+    MonotonicTime last;
+    MonotonicTime locked_until;
+  };
+  std::map<IpAddress, Entry> entries_;
+  std::uint32_t failures_max_;
+  std::size_t addresses_max_;
+};
+
+// Open connections, in all and by address (again /64 for IPv6).
+class ConnectionLimits {
+ public:
+  ConnectionLimits(std::size_t connections_max, std::size_t per_address_max)
+      : connections_max_(connections_max), per_address_max_(per_address_max) {}
+  enum class Verdict { accepted, too_many, too_many_from_address };
+  [[nodiscard]] Verdict opened(const IpAddress& address);  // counts only when accepted
+  void closed(const IpAddress& address);
+  void configure(std::size_t connections_max, std::size_t per_address_max);
+  [[nodiscard]] std::size_t open() const { return open_; }
+
+ private:
+  std::map<IpAddress, std::size_t> by_address_;
+  std::size_t open_ = 0;
+  std::size_t connections_max_;
+  std::size_t per_address_max_;
+};
+
+}  // namespace postern::policy

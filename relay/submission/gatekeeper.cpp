@@ -1,0 +1,196 @@
+// Questions of the session workers, answered on the main loop.
+#include "relay/submission/gatekeeper.hpp"
+
+#include <utility>
+
+namespace postern::submission {
+namespace {
+
+constexpr std::string_view rate_counter_prefix = "rate/";
+
+// Brings an answer home; when home is full the session's own answer timeout ends the connection.
+template <class Value>
+void answer_at(net::Loop& home, Callback<Value> answer, Value value) {
+  static_cast<void>(home.post([answer = std::move(answer), value = std::move(value)]() mutable {
+    answer(std::move(value));
+  }));
+}
+
+std::int64_t milliseconds(MonotonicTime time) { return time.time_since_epoch().count(); }
+
+}  // namespace
+
+Gatekeeper::Gatekeeper(net::Loop& loop, storage::StorageThread& storage, Logger& log,
+                       PolicySnapshot policy)
+    : loop_(loop),
+      storage_(storage),
+      log_(log),
+      policy_(std::move(policy)),
+      connections_(policy_->connections_max, policy_->connections_per_address_max),
+      logins_(policy_->auth_failures_max),
+      save_timer_(loop) {
+  rates_.configure(policy_->users, read_clocks().monotonic);
+  arm_saving();
+}
+
+void Gatekeeper::configure(PolicySnapshot policy) {
+  policy_ = std::move(policy);
+  connections_.configure(policy_->connections_max, policy_->connections_per_address_max);
+  logins_.set_failures_max(policy_->auth_failures_max);
+  rates_.configure(policy_->users, read_clocks().monotonic);
+  // Keys of the cache contain the verifier, so changed passwords miss; removed users go here.
+  cache_.clear();
+}
+
+void Gatekeeper::restore(const std::vector<std::pair<std::string, std::string>>& counters) {
+  const Now now = read_clocks();
+  for (const auto& [name, value] : counters) {
+    if (name.starts_with(rate_counter_prefix)) {
+      rates_.restore(std::string_view(name).substr(rate_counter_prefix.size()), value, now);
+    }
+  }
+}
+
+void Gatekeeper::save_counters() {
+  const Now now = read_clocks();
+  storage::SaveCounters request;
+  for (const auto& user : rates_.users()) {
+    request.counters.emplace_back(std::string(rate_counter_prefix) + user, rates_.save(user, now));
+  }
+  if (!request.counters.empty() && !storage_.post(std::move(request))) {
+    log_.event(LogLevel::warning, "counters-not-saved")
+        .field("reason", "the storage thread's mailbox is full");
+  }
+}
+
+void Gatekeeper::arm_saving() {
+  save_timer_.start(counters_save_interval, [this] {
+    save_counters();
+    arm_saving();
+  });
+}
+
+bool Gatekeeper::ask_connection(net::Loop& home, IpAddress address,
+                                Callback<ConnectionVerdict> answer) {
+  return loop_.post([this, &home, address, answer = std::move(answer)]() mutable {
+    answer_at(home, std::move(answer), connections_.opened(address));
+  });
+}
+
+void Gatekeeper::tell_connection_closed(IpAddress address) {
+  if (!loop_.post([this, address] { connections_.closed(address); })) {
+    log_.event(LogLevel::error, "connection-count-lost")
+        .field("client_address", address.text())
+        .field("reason", "the main loop's mailbox is full; the count heals at the next restart");
+  }
+}
+
+bool Gatekeeper::ask_credential(net::Loop& home, CredentialQuestion question,
+                                Callback<CredentialAnswer> answer) {
+  return loop_.post(
+      [this, &home, question = std::move(question), answer = std::move(answer)]() mutable {
+        begin_credential(home, std::move(question), std::move(answer));
+      });
+}
+
+void Gatekeeper::begin_credential(net::Loop& home, CredentialQuestion question,
+                                  Callback<CredentialAnswer> answer) {
+  using Kind = smtp::CredentialVerdict::Kind;
+  const MonotonicTime now = read_clocks().monotonic;
+  if (logins_.locked(question.address, now)) {
+    answer_at(home, std::move(answer), CredentialAnswer{{.kind = Kind::locked}, Duration(0)});
+    return;
+  }
+  const auto user = policy_->users.find(question.user_name);
+  if (user != policy_->users.end() && policy::may_connect_from(user->second, question.address) &&
+      cache_.matches(user->first, user->second.password, question.password, milliseconds(now))) {
+    logins_.succeeded(question.address);
+    answer_at(home, std::move(answer),
+              CredentialAnswer{{.kind = Kind::accepted, .bare_newline = user->second.bare_newline},
+                               Duration(0)});
+    return;
+  }
+  if (waiting_checks_.size() >= password_checks_waiting_max) {
+    answer_at(home, std::move(answer), CredentialAnswer{{.kind = Kind::unavailable}, Duration(0)});
+    return;
+  }
+  waiting_checks_.push_back(std::make_unique<PasswordCheck>(
+      PasswordCheck{&home, std::move(question), policy_, std::move(answer), false}));
+  start_waiting_checks();
+}
+
+void Gatekeeper::start_waiting_checks() {
+  while (running_checks_ < password_checks_max && !waiting_checks_.empty()) {
+    auto check = std::move(waiting_checks_.front());
+    waiting_checks_.pop_front();
+    ++running_checks_;
+    PasswordCheck* const running =
+        check.get();  // owned by the second callback, which outlives the first
+    loop_.run_on_pool(
+        [running] {
+          const auto user = running->policy->users.find(running->question.user_name);
+          const bool known = user != running->policy->users.end();
+          running->right = crypto::check_credential(known ? &user->second.password : nullptr,
+                                                    running->question.password);
+        },
+        [this, check = std::move(check)]() mutable {
+          --running_checks_;
+          finish_check(*check);
+          start_waiting_checks();
+        });
+  }
+}
+
+void Gatekeeper::finish_check(PasswordCheck& check) {
+  using Kind = smtp::CredentialVerdict::Kind;
+  const MonotonicTime now = read_clocks().monotonic;
+  const auto user = check.policy->users.find(check.question.user_name);
+  const bool known = user != check.policy->users.end();
+  const bool place_allowed =
+      known && policy::may_connect_from(user->second, check.question.address);
+  if (known && check.right && place_allowed) {
+    cache_.remember(user->first, user->second.password, check.question.password, milliseconds(now));
+    logins_.succeeded(check.question.address);
+    answer_at(*check.home, std::move(check.answer),
+              CredentialAnswer{{.kind = Kind::accepted, .bare_newline = user->second.bare_newline},
+                               Duration(0)});
+    return;
+  }
+  // The client hears the same words in every case; the log tells the administrator which it was.
+  log_.event(LogLevel::notice, "login-refused")
+      .field("client_address", check.question.address.text())
+      .field("user", check.question.user_name)
+      .field("reason", !known         ? "no such user"
+                       : !check.right ? "wrong password"
+                                      : "not from this address: see `addresses` of the user");
+  answer_at(*check.home, std::move(check.answer),
+            CredentialAnswer{{.kind = Kind::refused}, logins_.failed(check.question.address, now)});
+}
+
+bool Gatekeeper::ask_message(net::Loop& home, std::string user, std::uint64_t declared_bytes,
+                             ReplyAnswer answer) {
+  return loop_.post(
+      [this, &home, user = std::move(user), declared_bytes, answer = std::move(answer)]() mutable {
+        // A session that outlived its user: removed by a reload, it may not submit any more.
+        const bool known = policy_->users.contains(user);
+        answer_at(home, std::move(answer),
+                  known ? rates_.take_message(user, declared_bytes, read_clocks().monotonic)
+                        : smtp::make_reply(550, {5, 7, 1}, "this user does not exist any more"));
+      });
+}
+
+bool Gatekeeper::ask_recipient(net::Loop& home, std::string user, ReplyAnswer answer) {
+  return loop_.post([this, &home, user = std::move(user), answer = std::move(answer)]() mutable {
+    answer_at(home, std::move(answer), rates_.take_recipient(user, read_clocks().monotonic));
+  });
+}
+
+bool Gatekeeper::ask_bytes(net::Loop& home, std::string user, std::uint64_t bytes,
+                           ReplyAnswer answer) {
+  return loop_.post(
+      [this, &home, user = std::move(user), bytes, answer = std::move(answer)]() mutable {
+        answer_at(home, std::move(answer), rates_.take_bytes(user, bytes, read_clocks().monotonic));
+      });
+}
+
+}  // namespace postern::submission

@@ -1,0 +1,59 @@
+// What submission needs of the configuration: one immutable snapshot, and the services it works
+// with.
+//
+// Promise: a snapshot never changes; a reload makes a new one, and a connection keeps the one it
+// began with, so that no transaction sees half of each. That is why it is shared: its owners are
+// the connections of several threads, and the last one to end frees it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "crypto/dkim.hpp"
+#include "crypto/sealed_body.hpp"
+#include "crypto/tls.hpp"
+#include "relay/base/log.hpp"
+#include "relay/base/queue_id.hpp"
+#include "relay/policy/user.hpp"
+#include "relay/smtp/address.hpp"
+#include "storage/storage_thread.hpp"
+
+namespace postern::submission {
+
+struct SubmissionPolicy {
+  std::string hostname;
+  bool received_shows_user = true;
+  std::uint64_t message_bytes_max = 52'428'800;
+  std::size_t recipients_max = 100;
+  std::size_t connections_max = 500;
+  std::size_t connections_per_address_max = 20;
+  std::uint32_t auth_failures_max = 5;
+  std::uint64_t queue_bytes_max = 1'073'741'824;
+  Duration idle_timeout = std::chrono::minutes(5);
+  std::shared_ptr<const crypto::TlsServerContext> tls;
+  policy::UserDirectory users;
+  std::vector<std::shared_ptr<const crypto::DkimKey>> dkim_keys;
+};
+using PolicySnapshot = std::shared_ptr<const SubmissionPolicy>;
+
+// The file system must keep this much free beyond what a message needs: the queue must still be
+// able to note deliveries when the disk is nearly full (452 4.3.1 before that).
+inline constexpr std::uint64_t free_bytes_reserve = 16 * 1024 * 1024;
+
+// Owned by the service, alive longer than any worker. Everything here may be used from any thread.
+struct SubmissionServices {
+  storage::StorageThread& storage;
+  const crypto::QueueKey& queue_key;
+  Logger& log;
+  std::function<void(QueueId)> message_queued;  // tells delivery; after the commit
+};
+
+// The keys that sign for a From domain: those of the domain itself, else those of its nearest
+// parent domain that has any (relaxed alignment, RFC 9989).
+[[nodiscard]] std::vector<std::shared_ptr<const crypto::DkimKey>> signing_keys(
+    const std::vector<std::shared_ptr<const crypto::DkimKey>>& keys, std::string_view from_domain);
+
+}  // namespace postern::submission

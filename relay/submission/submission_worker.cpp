@@ -1,0 +1,137 @@
+// Accepting, admitting and ending connections on one loop.
+#include "relay/submission/submission_worker.hpp"
+
+#include <utility>
+
+namespace postern::submission {
+
+Result<std::unique_ptr<SubmissionWorker>> SubmissionWorker::create(SubmissionServices& services,
+                                                                   Gatekeeper& gatekeeper,
+                                                                   PolicySnapshot policy) {
+  auto loop = net::Loop::create();
+  if (!loop) return std::unexpected(loop.error());
+  return std::unique_ptr<SubmissionWorker>(
+      new SubmissionWorker(std::move(*loop), services, gatekeeper, std::move(policy)));
+}
+
+SubmissionWorker::SubmissionWorker(std::unique_ptr<net::Loop> loop, SubmissionServices& services,
+                                   Gatekeeper& gatekeeper, PolicySnapshot policy)
+    : loop_(std::move(loop)),
+      services_(services),
+      gatekeeper_(gatekeeper),
+      policy_(std::move(policy)),
+      grace_timer_(std::make_unique<net::Timer>(*loop_)) {}
+
+SubmissionWorker::~SubmissionWorker() {
+  begin_stop();
+  join();
+}
+
+Result<> SubmissionWorker::listen(ListenerPlan& plan) {
+  auto on_accept = [this,
+                    implicit_tls = plan.implicit_tls](std::unique_ptr<net::Connection> connection) {
+    accepted(std::move(connection), implicit_tls);
+  };
+  auto listener = plan.handed_over_fd >= 0
+                      ? net::TcpListener::adopt(*loop_, plan.handed_over_fd, std::move(on_accept))
+                      : net::TcpListener::listen(*loop_, plan.address, true, std::move(on_accept));
+  if (!listener) return std::unexpected(listener.error());
+  plan.address = (*listener)->address();
+  listeners_.push_back(std::move(*listener));
+  return {};
+}
+
+void SubmissionWorker::start() {
+  thread_ = std::thread([this] {
+    loop_->run();
+    // What lives on the loop goes on its thread.
+    listeners_.clear();
+    waiting_.clear();
+    drivers_.clear();
+    grace_timer_.reset();
+  });
+}
+
+void SubmissionWorker::configure(PolicySnapshot policy) {
+  static_cast<void>(
+      loop_->post([this, policy = std::move(policy)]() mutable { policy_ = std::move(policy); }));
+}
+
+void SubmissionWorker::accepted(std::unique_ptr<net::Connection> connection, bool implicit_tls) {
+  const std::uint64_t id = ++last_id_;
+  const IpAddress address = connection->peer().address;
+  waiting_.emplace(id, Waiting{std::move(connection), implicit_tls});
+  if (!gatekeeper_.ask_connection(
+          *loop_, address,
+          [this, id](policy::ConnectionLimits::Verdict verdict) { admit(id, verdict); })) {
+    waiting_.erase(id);
+  }
+}
+
+void SubmissionWorker::admit(std::uint64_t id, policy::ConnectionLimits::Verdict verdict) {
+  using Verdict = policy::ConnectionLimits::Verdict;
+  const auto found = waiting_.find(id);
+  if (found == waiting_.end()) return;
+  Waiting waiting = std::move(found->second);
+  waiting_.erase(found);
+  const IpAddress address = waiting.connection->peer().address;
+  if (verdict != Verdict::accepted) {
+    services_.log.event(LogLevel::warning, "connection-refused")
+        .field("client_address", address.text())
+        .field("reason", verdict == Verdict::too_many ? "connections_max is reached"
+                                                      : "connections_per_address_max is reached");
+    if (!waiting.implicit_tls) {
+      waiting.connection->write(as_bytes("421 4.7.0 too many connections; try again later\r\n"));
+      waiting.connection->close_after_writing();
+    }
+    return;
+  }
+  services_.log.event(LogLevel::info, "client-connected")
+      .field("client_address", address.text())
+      .field("listener", waiting.connection->local().text());
+  auto ended = [this, id, address] {
+    gatekeeper_.tell_connection_closed(address);
+    connection_ended(id);
+  };
+  auto [place, inserted] = drivers_.emplace(
+      id, std::make_unique<SubmissionDriver>(*loop_, services_, gatekeeper_, policy_,
+                                             std::move(waiting.connection), waiting.implicit_tls,
+                                             std::move(ended)));
+  place->second->start();
+}
+
+void SubmissionWorker::connection_ended(std::uint64_t id) {
+  drivers_.erase(id);
+  if (stopping_ && drivers_.empty()) loop_->stop();
+}
+
+void SubmissionWorker::begin_stop() {
+  static_cast<void>(loop_->post([this] { stop_on_loop(); }));
+}
+
+void SubmissionWorker::stop_on_loop() {
+  if (std::exchange(stopping_, true)) return;
+  listeners_.clear();
+  waiting_.clear();
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, driver] : drivers_) ids.push_back(id);
+  for (const std::uint64_t id : ids) {
+    if (const auto found = drivers_.find(id); found != drivers_.end()) found->second->finish_soon();
+  }
+  if (drivers_.empty()) {
+    loop_->stop();
+    return;
+  }
+  grace_timer_->start(shutdown_grace, [this] {
+    services_.log.event(LogLevel::warning, "sessions-cut")
+        .field("sessions", drivers_.size())
+        .field("reason", "they did not end within the grace time of a shutdown");
+    loop_->stop();
+  });
+}
+
+void SubmissionWorker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace postern::submission

@@ -1,0 +1,70 @@
+// A session worker: one thread, one loop, its share of the listeners and the connections it
+// accepted.
+//
+// Promise: a connection stays on the loop that accepted it; one over the limits is told 421 and
+// closed. stop() ends idle sessions at once, lets transactions in flight finish (at most
+// shutdown_grace) and joins the thread. Sharp edge: stop() blocks; the storage thread and the
+// gatekeeper's loop must still run meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "relay/base/error.hpp"
+#include "relay/net/connection.hpp"
+#include "relay/net/loop.hpp"
+#include "relay/submission/submission_driver.hpp"
+
+namespace postern::submission {
+
+// SIGTERM: transactions in flight get this long to end. systemd's default patience is 90 s.
+inline constexpr Duration shutdown_grace = std::chrono::seconds(20);
+
+struct ListenerPlan {
+  SocketAddress address;
+  bool implicit_tls = false;
+  int handed_over_fd = -1;  // a listening socket from the supervisor, or -1: bind ourselves
+};
+
+class SubmissionWorker {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<SubmissionWorker>> create(
+      SubmissionServices& services, Gatekeeper& gatekeeper, PolicySnapshot policy);
+  ~SubmissionWorker();
+  // Before start(): binds; the port taken is written back for a plan that asked for port 0.
+  [[nodiscard]] Result<> listen(ListenerPlan& plan);
+  void start();
+  void configure(PolicySnapshot policy);  // from any thread; for connections to come
+  void begin_stop();                      // from any thread; returns at once
+  void join();                            // after begin_stop()
+
+ private:
+  SubmissionWorker(std::unique_ptr<net::Loop> loop, SubmissionServices& services,
+                   Gatekeeper& gatekeeper, PolicySnapshot policy);
+  void accepted(std::unique_ptr<net::Connection> connection, bool implicit_tls);
+  void admit(std::uint64_t id, policy::ConnectionLimits::Verdict verdict);
+  void connection_ended(std::uint64_t id);
+  void stop_on_loop();
+
+  struct Waiting {  // accepted by the kernel, not yet by the gatekeeper
+    std::unique_ptr<net::Connection> connection;
+    bool implicit_tls;
+  };
+  std::unique_ptr<net::Loop> loop_;
+  SubmissionServices& services_;
+  Gatekeeper& gatekeeper_;
+  PolicySnapshot policy_;
+  std::vector<std::unique_ptr<net::TcpListener>> listeners_;
+  std::map<std::uint64_t, Waiting> waiting_;
+  std::map<std::uint64_t, std::unique_ptr<SubmissionDriver>> drivers_;
+  std::unique_ptr<net::Timer> grace_timer_;
+  std::uint64_t last_id_ = 0;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace postern::submission

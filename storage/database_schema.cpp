@@ -1,0 +1,219 @@
+// How the connection is opened and set, and the tables with their migrations; see database.hpp.
+//
+// A migration is one script; its place in the list is the user_version it starts from. Scripts that
+// were ever released are never edited: a change is a new script at the end.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+
+#include "relay/base/file.hpp"
+#include "storage/database.hpp"
+
+namespace postern::storage {
+
+namespace {
+
+// Content has a table of its own: each attempt rewrites the message's row, and SQLite would rewrite
+// a body of 256 KiB with it. Ids are stored so that they sort as unsigned numbers
+// (queue_store_parts.hpp).
+constexpr std::array<const char*, schema_version> migrations = {R"sql(
+CREATE TABLE message (
+  id            INTEGER PRIMARY KEY,
+  user_name     TEXT    NOT NULL,
+  reverse_path  TEXT    NOT NULL,
+  parameters    TEXT    NOT NULL,
+  received_ms   INTEGER NOT NULL,
+  next_attempt_ms INTEGER NOT NULL,
+  attempts      INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  held          INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
+  quarantined   INTEGER NOT NULL DEFAULT 0 CHECK (quarantined IN (0, 1)),
+  last_error    TEXT    NOT NULL DEFAULT '',
+  header_bytes  INTEGER NOT NULL CHECK (header_bytes >= 0),
+  body_bytes    INTEGER NOT NULL CHECK (body_bytes >= 0),
+  spool_bytes   INTEGER CHECK (spool_bytes >= 0)  -- length of the spool file; NULL: the body is in content
+) STRICT;
+CREATE TABLE content (
+  message       INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+  wrapped_key   BLOB NOT NULL,
+  sealed_header BLOB NOT NULL,
+  sealed_body   BLOB NOT NULL
+) STRICT;
+CREATE TABLE recipient (
+  message        INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+  position       INTEGER NOT NULL,
+  address        TEXT    NOT NULL,
+  parameters     TEXT    NOT NULL,
+  state          INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+  last_reply     TEXT    NOT NULL,
+  delay_notified INTEGER NOT NULL CHECK (delay_notified IN (0, 1)),
+  PRIMARY KEY (message, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE counter (
+  name  TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql"};
+
+constexpr Sql read_version{"read the schema's version", "PRAGMA user_version"};
+constexpr Sql count_tables{"read the schema", "SELECT count(*) FROM sqlite_schema"};
+
+int note_log_pages(void* pages, sqlite3*, const char*, int log_pages) {
+  *static_cast<int*>(pages) = log_pages;
+  return SQLITE_OK;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> Database::open(const std::string& path, const char* vfs) {
+  std::unique_ptr<Database> database(new Database(path));
+  if (auto done = database->create_file(); !done) return std::unexpected(done.error());
+  if (auto done = database->connect(vfs); !done) return std::unexpected(done.error());
+  if (auto done = database->check_schema(); !done) return std::unexpected(done.error());
+  if (auto done = database->configure(); !done) return std::unexpected(done.error());
+  if (auto done = database->migrate(); !done) return std::unexpected(done.error());
+  return database;
+}
+
+// SQLite would make the file readable for everybody; its log takes the mode of the database.
+Result<> Database::create_file() const {
+  const FileDescriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return fail_errno("open " + path_, errno);
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) return fail_errno("examine " + path_, errno);
+  if (!S_ISREG(status.st_mode)) {
+    return fail(ErrorKind::corrupt, "open " + path_, "it is no regular file; move it away");
+  }
+  return {};
+}
+
+Result<> Database::connect(const char* vfs) {
+  constexpr int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+                        SQLITE_OPEN_EXRESCODE;
+  const Sql opening{"open the queue", nullptr};
+  if (const int code = sqlite3_open_v2(path_.c_str(), &connection_, flags, vfs);
+      code != SQLITE_OK) {
+    return failure(opening, code);
+  }
+  // Another connection is a mistake, never something to wait for.
+  sqlite3_busy_timeout(connection_, 0);
+  sqlite3_limit(connection_, SQLITE_LIMIT_LENGTH, value_bytes_max);
+  sqlite3_limit(connection_, SQLITE_LIMIT_ATTACHED, 0);
+  for (const auto& [option, wanted] :
+       {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1}, std::pair{SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+        std::pair{SQLITE_DBCONFIG_ENABLE_TRIGGER, 0}, std::pair{SQLITE_DBCONFIG_ENABLE_VIEW, 0}}) {
+    int now = -1;
+    const int code = sqlite3_db_config(connection_, option, wanted, &now);
+    if (code != SQLITE_OK || now != wanted) {
+      return fail(ErrorKind::unsupported, "open the queue in " + path_,
+                  fmt::format("this SQLite ({}) does not take safety option {}; install a build "
+                              "with its defaults",
+                              sqlite3_libversion(), option));
+    }
+  }
+  return {};
+}
+
+// Before anything is written: a stranger's file stays as it is.
+Result<> Database::check_schema() {
+  const Result<std::int64_t> version = single_integer(read_version);
+  if (!version) return std::unexpected(version.error());
+  if (*version > schema_version || *version < 0) {
+    return fail(ErrorKind::unsupported, "open the queue in " + path_,
+                fmt::format("it was written by a newer Postern (schema {}, this one knows {}); "
+                            "install the newer version again",
+                            *version, schema_version));
+  }
+  if (*version > 0) return {};
+  const Result<std::int64_t> tables = single_integer(count_tables);
+  if (!tables) return std::unexpected(tables.error());
+  if (*tables != 0) {
+    return fail(ErrorKind::corrupt, "open the queue in " + path_,
+                "it is a database of another program; move it away or choose another state "
+                "directory");
+  }
+  return {};
+}
+
+Result<> Database::configure() {
+  struct Setting {
+    const char* name;
+    const char* value;
+    std::string expected;
+  };
+  // Our own checkpoints (QueueStore::maintain) in place of SQLite's: it ignores their failures.
+  // No cache spilling: a batch is bounded, and a full disk must not be met in the middle of one.
+  const std::string log_bytes = std::to_string(log_bytes_kept_max);
+  const std::array settings = {
+      Setting{"locking_mode", "EXCLUSIVE", "exclusive"},
+      Setting{"journal_mode", "WAL", "wal"},
+      Setting{"synchronous", "FULL", "2"},
+      Setting{"foreign_keys", "ON", "1"},
+      Setting{"secure_delete", "ON", "1"},
+      Setting{"trusted_schema", "OFF", "0"},
+      Setting{"cell_size_check", "ON", "1"},
+      Setting{"mmap_size", "0", "0"},
+      Setting{"temp_store", "MEMORY", "2"},
+      Setting{"cache_spill", "OFF", "0"},
+      Setting{"wal_autocheckpoint", "0", "0"},
+      Setting{"journal_size_limit", log_bytes.c_str(), log_bytes},
+  };
+  for (const Setting& setting : settings) {
+    auto done = set_pragma(setting.name, setting.value, setting.expected);
+    if (!done) return done;
+  }
+  sqlite3_wal_hook(connection_, note_log_pages, &log_pages_);
+  return {};
+}
+
+Result<> Database::set_pragma(const char* name, const char* value, std::string_view expected) {
+  const std::string set = fmt::format("PRAGMA {} = {}", name, value);
+  if (auto done = run({"set the safety options", set.c_str()}); !done) return done;
+  const std::string get = fmt::format("PRAGMA {}", name);
+  sqlite3_stmt* statement = nullptr;
+  int code = sqlite3_prepare_v2(connection_, get.c_str(), -1, &statement, nullptr);
+  std::string found = "nothing";
+  if (code == SQLITE_OK) code = sqlite3_step(statement);
+  if (code == SQLITE_ROW) {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, 0));
+    if (text != nullptr) found = text;
+  }
+  sqlite3_finalize(statement);
+  if (code != SQLITE_ROW && code != SQLITE_DONE) {
+    return failure({"read back the safety options", nullptr}, code);
+  }
+  if (found != expected) {
+    return fail(ErrorKind::unsupported, "open the queue in " + path_,
+                fmt::format("setting {} was to be {} and is {}; the file system or this build of "
+                            "SQLite ({}) cannot keep mail safe",
+                            name, expected, found, sqlite3_libversion()));
+  }
+  return {};
+}
+
+Result<> Database::migrate() {
+  const Result<std::int64_t> found = single_integer(read_version);
+  if (!found) return std::unexpected(found.error());
+  for (std::int64_t version = *found; version < schema_version; ++version) {
+    // Script and version in one transaction: a power cut leaves the one or the other, whole.
+    const std::string script =
+        fmt::format("BEGIN IMMEDIATE; {} PRAGMA user_version = {}; COMMIT;",
+                    migrations[static_cast<std::size_t>(version)], version + 1);
+    auto done = run({"bring the tables up to date", script.c_str()});
+    if (!done) return done;
+  }
+  return {};
+}
+
+Result<std::int64_t> Database::single_integer(const Sql& sql) {
+  Result<Query> query = this->query(sql);
+  if (!query) return std::unexpected(query.error());
+  const Result<bool> row = query->next();
+  if (!row) return std::unexpected(row.error());
+  return *row ? query->integer_at(0) : 0;
+}
+
+}  // namespace postern::storage

@@ -1,0 +1,479 @@
+// The queue store's life, transactions and changes; see queue_store.hpp. Reading is in
+// queue_store_read.cpp.
+//
+// The dangerous moments: a spool file gets its final name before its row is committed (a crash
+// between the two leaves a file without a row, which the next start sweeps), and loses its file
+// only after the row's removal is committed (a crash leaves the same).
+#include "storage/queue_store.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "relay/base/assert.hpp"
+#include "storage/queue_store_parts.hpp"
+#include "storage/state_directory.hpp"
+
+namespace postern::storage {
+
+namespace {
+
+constexpr Sql begin_sql{"begin a transaction", "BEGIN IMMEDIATE"};
+constexpr Sql commit_sql{"commit", "COMMIT"};
+constexpr Sql roll_back_sql{"roll back", "ROLLBACK"};
+constexpr Sql savepoint_sql{"begin a request", "SAVEPOINT request"};
+constexpr Sql release_sql{"end a request", "RELEASE request"};
+constexpr Sql undo_sql{"undo a request", "ROLLBACK TO request; RELEASE request"};
+
+// SELECT and not VALUES: SQLite then keeps a statement journal, and a full database undoes the
+// statement. An INSERT of VALUES would take the whole transaction with it.
+constexpr Sql insert_message_sql{
+    "store a message",
+    "INSERT INTO message (id, user_name, reverse_path, parameters, received_ms, next_attempt_ms, "
+    "header_bytes, body_bytes) SELECT ?, ?, ?, ?, ?, ?, ?, ?"};
+constexpr Sql set_spool_bytes_sql{"store a message's spool file",
+                                  "UPDATE message SET spool_bytes = ? WHERE id = ?"};
+constexpr Sql insert_content_sql{
+    "store a message's content",
+    "INSERT INTO content (message, wrapped_key, sealed_header, sealed_body) SELECT ?, ?, ?, ?"};
+constexpr Sql insert_recipient_sql{
+    "store a recipient",
+    "INSERT INTO recipient (message, position, address, parameters, state, last_reply, "
+    "delay_notified) SELECT ?, ?, ?, ?, ?, ?, ?"};
+constexpr Sql record_message_sql{"record an attempt",
+                                 "UPDATE message SET attempts = attempts + ?, next_attempt_ms = ?, "
+                                 "last_error = ? WHERE id = ?"};
+constexpr Sql record_recipient_sql{"record a recipient's outcome",
+                                   "UPDATE recipient SET state = ?, last_reply = ?, "
+                                   "delay_notified = ? WHERE message = ? AND position = ?"};
+constexpr Sql count_waiting_sql{"count waiting recipients",
+                                "SELECT count(*) FROM recipient WHERE message = ? AND state = 0"};
+constexpr Sql examine_sql{"look up a message",
+                          "SELECT header_bytes + body_bytes, quarantined, spool_bytes IS NOT NULL "
+                          "FROM message WHERE id = ?"};
+constexpr Sql remove_sql{"remove a message", "DELETE FROM message WHERE id = ?"};
+constexpr Sql hold_sql{"hold a message", "UPDATE message SET held = ? WHERE id = ?"};
+constexpr Sql schedule_sql{"schedule a message",
+                           "UPDATE message SET next_attempt_ms = ? WHERE id = ?"};
+constexpr Sql quarantine_sql{"quarantine a message",
+                             "UPDATE message SET quarantined = 1, last_error = ? WHERE id = ?"};
+constexpr Sql counter_sql{"save a counter",
+                          "INSERT INTO counter (name, value) VALUES (?, ?) "
+                          "ON CONFLICT (name) DO UPDATE SET value = excluded.value"};
+
+constexpr std::uint64_t stored_bytes_max =
+    static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / 4;
+
+std::unexpected<Error> no_such_message(const Sql& sql, QueueId id) {
+  return fail(ErrorKind::not_found, sql.purpose,
+              fmt::format("there is no message {} in the queue (any more)", id.text()));
+}
+
+Result<> check_new_message(const NewMessage& message, std::optional<std::uint64_t> token) {
+  const std::string operation = "store message " + message.id.text();
+  const StoredContent& content = message.content;
+  if (message.recipients.empty()) {
+    return fail(ErrorKind::invalid, operation, "it has no recipient, so it would never leave");
+  }
+  if (token && !content.sealed_body.empty()) {
+    return fail(ErrorKind::invalid, operation, "its body is both in the row and in the spool");
+  }
+  if (content.sealed_body.size() > body_in_row_bytes_max) {
+    return fail(ErrorKind::invalid, operation,
+                fmt::format("a sealed body of {} octets belongs into the spool (a row takes {})",
+                            content.sealed_body.size(), body_in_row_bytes_max));
+  }
+  if (content.header_bytes > stored_bytes_max || content.body_bytes > stored_bytes_max) {
+    return fail(ErrorKind::invalid, operation, "its size is no size a message can have");
+  }
+  return {};
+}
+
+}  // namespace
+
+// --- Life and death
+// ---------------------------------------------------------------------------------
+
+QueueStore::QueueStore() : parts_(std::make_unique<Parts>()) {}
+
+QueueStore::~QueueStore() { roll_back(); }
+
+Result<std::unique_ptr<QueueStore>> QueueStore::open(const std::string& state_directory,
+                                                     const char* vfs, SpoolFiles* files) {
+  std::unique_ptr<QueueStore> store(new QueueStore);
+  Parts& parts = *store->parts_;
+  parts.state_directory = state_directory;
+  parts.files = files != nullptr ? files : &parts.real_files;
+
+  Result<FileDescriptor> lock = claim_state_directory(state_directory);
+  if (!lock) return std::unexpected(lock.error());
+  parts.lock = std::move(*lock);
+
+  const std::string spool_folder = state_directory + "/spool";
+  if (auto made = make_private_directory(spool_folder); !made) {
+    return std::unexpected(made.error());
+  }
+  parts.spool = std::make_unique<Spool>(spool_folder, *parts.files);
+
+  Result<std::unique_ptr<Database>> database = Database::open(state_directory + "/queue.db", vfs);
+  if (!database) return std::unexpected(database.error());
+  parts.database = std::move(*database);
+  // The names of a new database and its log, without which their synced octets could not be found.
+  if (auto synced = sync_directory(state_directory); !synced) {
+    return std::unexpected(synced.error());
+  }
+
+  if (auto counted = parts.count_all(); !counted) return std::unexpected(counted.error());
+  Result<std::uint64_t> swept =
+      parts.spool->sweep([&parts](QueueId id) { return parts.is_spooled(id); });
+  if (!swept) return std::unexpected(swept.error());
+  parts.report.swept_files = *swept;
+
+  Result<std::vector<QueueId>> damaged = parts.damaged();
+  if (!damaged) return std::unexpected(damaged.error());
+  if (!damaged->empty()) {
+    if (auto begun = store->begin(); !begun) return std::unexpected(begun.error());
+    for (const QueueId id : *damaged) {
+      auto done = store->set_quarantined(
+          id,
+          "its body file in the spool is missing or cut short; ask the sender to send it again");
+      if (!done) return std::unexpected(done.error());
+    }
+    if (auto done = store->commit(); !done) return std::unexpected(done.error());
+    parts.report.quarantined = std::move(*damaged);
+  }
+  return store;
+}
+
+const OpenReport& QueueStore::open_report() const { return parts_->report; }
+
+const Error* QueueStore::death() const { return parts_->death ? &*parts_->death : nullptr; }
+
+Result<> QueueStore::Parts::alive() const {
+  if (!death) return {};
+  return fail(ErrorKind::io, "use the queue in " + state_directory,
+              fmt::format("it stopped after a failure ({}); check the disk and restart Postern, "
+                          "which recovers all that was committed",
+                          death->text()));
+}
+
+void QueueStore::Parts::die(const Error& error) {
+  if (death) return;
+  death = error;
+  database->leave_log_at_close();
+}
+
+// --- Transactions
+// -----------------------------------------------------------------------------------
+
+Result<> QueueStore::begin() {
+  POSTERN_ASSERT(!parts_->in_transaction);
+  if (auto living = parts_->alive(); !living) return living;
+  if (auto begun = parts_->database->run(begin_sql); !begun) return begun;
+  parts_->in_transaction = true;
+  parts_->at_begin = parts_->mark();
+  return {};
+}
+
+Result<> QueueStore::commit() {
+  Parts& parts = *parts_;
+  POSTERN_ASSERT(parts.in_transaction);
+  if (auto living = parts.alive(); !living) {
+    roll_back();
+    return living;
+  }
+  if (parts.lost) {
+    // Nothing of it reached the log. Only a full disk is known to leave SQLite fit to go on.
+    const Error error = *parts.lost;
+    if (error.kind != ErrorKind::no_space) parts.die(error);
+    roll_back();
+    return std::unexpected(error);
+  }
+  Result<> done;
+  if (!parts.renamed.empty()) done = parts.spool->sync_folder();
+  if (done) done = parts.database->run(commit_sql);
+  if (!done) {
+    // The log may or may not hold it: spool files stay, and the restart decides by their rows.
+    parts.die(done.error());
+    roll_back();
+    return done;
+  }
+  ++parts.commits;
+  for (const QueueId id : parts.removed) parts.spool->remove(id);
+  parts.end_transaction();
+  return {};
+}
+
+void QueueStore::roll_back() {
+  Parts& parts = *parts_;
+  if (!parts.in_transaction) return;
+  if (!parts.database->outside_transaction()) {
+    if (auto done = parts.database->run(roll_back_sql); !done) parts.die(done.error());
+  }
+  parts.undo_to(parts.at_begin);
+  parts.end_transaction();
+}
+
+void QueueStore::maintain() {
+  Parts& parts = *parts_;
+  POSTERN_ASSERT(!parts.in_transaction);
+  if (parts.death || !parts.database->checkpoint_due()) return;
+  auto done = parts.database->checkpoint();
+  // A full disk only puts it off: nothing was synced that could have been lost.
+  if (!done && done.error().kind != ErrorKind::no_space) parts.die(done.error());
+}
+
+void QueueStore::Parts::undo_to(const Mark& mark) {
+  tally = mark.tally;
+  for (std::size_t at = mark.renamed; at < renamed.size(); ++at) {
+    if (!death) spool->remove(renamed[at]);
+  }
+  renamed.resize(mark.renamed);
+  removed.resize(mark.removed);
+}
+
+void QueueStore::Parts::end_transaction() {
+  in_transaction = false;
+  lost.reset();
+  renamed.clear();
+  removed.clear();
+}
+
+template <class Work>
+Result<> QueueStore::Parts::atomically(Work work) {
+  POSTERN_ASSERT(in_transaction);
+  if (auto living = alive(); !living) return living;
+  if (lost) return std::unexpected(*lost);
+  const Mark before = mark();
+  Result<> done = database->run(savepoint_sql);
+  if (done) done = work();
+  if (done) done = database->run(release_sql);
+  if (done) return done;
+  undo_to(before);
+  if (database->outside_transaction()) {
+    lost = done.error();
+  } else if (auto undone = database->run(undo_sql); !undone) {
+    lost = undone.error();
+  }
+  return done;
+}
+
+// --- Spool
+// ------------------------------------------------------------------------------------------
+
+Result<> QueueStore::Parts::require_room(std::uint64_t bytes) const {
+  const Result<std::uint64_t> free = files->free_bytes(state_directory);
+  if (!free) return std::unexpected(free.error());
+  if (*free >= reserve_bytes_min && *free - reserve_bytes_min >= bytes) return {};
+  return fail(ErrorKind::no_space, "take mail into " + state_directory,
+              fmt::format("{} octets are free and {} of them are kept for finishing what is "
+                          "queued; make room on this file system",
+                          *free, reserve_bytes_min));
+}
+
+Result<> QueueStore::append_to_spool(std::uint64_t token, ByteView sealed) {
+  if (auto living = parts_->alive(); !living) return living;
+  if (auto room = parts_->require_room(sealed.size()); !room) return room;
+  return parts_->spool->append(token, sealed);
+}
+
+void QueueStore::discard_spool(std::uint64_t token) { parts_->spool->discard(token); }
+
+// --- Changes
+// ----------------------------------------------------------------------------------------
+
+Result<> QueueStore::insert(const NewMessage& message, std::optional<std::uint64_t> token) {
+  Result<> done = parts_->atomically([&]() -> Result<> { return parts_->insert(message, token); });
+  if (!done && token) parts_->spool->discard(*token);
+  return done;
+}
+
+Result<> QueueStore::Parts::insert(const NewMessage& message, std::optional<std::uint64_t> token) {
+  const StoredContent& content = message.content;
+  if (auto room = require_room(content.sealed_body.size() + content.sealed_header.size()); !room) {
+    return room;
+  }
+  return insert_rows(message, token);
+}
+
+// Rows first: the primary key refuses a second message of the same id before its file could take
+// the place of the first one's.
+Result<> QueueStore::Parts::insert_rows(const NewMessage& message,
+                                        std::optional<std::uint64_t> token) {
+  if (auto good = check_new_message(message, token); !good) return good;
+  const std::int64_t id = stored_id(message.id);
+  const StoredContent& content = message.content;
+  for (const QueueId leaving : removed) {
+    if (leaving == message.id) {
+      return fail(ErrorKind::exists, insert_message_sql.purpose,
+                  fmt::format("message {} is being removed in this very moment", leaving.text()));
+    }
+  }
+  {
+    auto query = database->query(insert_message_sql);
+    if (!query) return std::unexpected(query.error());
+    query->integer(id)
+        .text(message.user_name)
+        .text(message.sender.reverse_path)
+        .text(message.sender.parameters)
+        .integer(stored_time(message.received))
+        .integer(stored_time(message.next_attempt))
+        .integer(static_cast<std::int64_t>(content.header_bytes))
+        .integer(static_cast<std::int64_t>(content.body_bytes));
+    if (auto done = query->run(); !done) return done;
+  }
+  {
+    auto query = database->query(insert_content_sql);
+    if (!query) return std::unexpected(query.error());
+    query->integer(id)
+        .blob(content.wrapped_key)
+        .blob(content.sealed_header)
+        .blob(content.sealed_body);
+    if (auto done = query->run(); !done) return done;
+  }
+  for (const StoredRecipient& recipient : message.recipients) {
+    auto query = database->query(insert_recipient_sql);
+    if (!query) return std::unexpected(query.error());
+    query->integer(id)
+        .integer(recipient.index)
+        .text(recipient.address)
+        .text(recipient.parameters)
+        .integer(static_cast<std::int64_t>(recipient.state))
+        .text(recipient.last_reply)
+        .integer(recipient.delay_notified ? 1 : 0);
+    if (auto done = query->run(); !done) return done;
+  }
+  ++tally.messages;
+  tally.bytes += content.header_bytes + content.body_bytes;
+  if (!token) return {};
+
+  const auto spool_bytes = static_cast<std::int64_t>(spool->written_bytes(*token));
+  if (auto done = change(set_spool_bytes_sql, spool_bytes, message.id); !done) return done;
+  bool sync_failed = false;
+  auto kept = spool->keep(*token, message.id, sync_failed);
+  if (sync_failed) die(kept.error());
+  if (kept) renamed.push_back(message.id);
+  return kept;
+}
+
+Result<> QueueStore::record(const AttemptRecord& record) {
+  return parts_->atomically([&]() -> Result<> { return parts_->record(record); });
+}
+
+Result<> QueueStore::Parts::record(const AttemptRecord& record) {
+  const std::int64_t id = stored_id(record.id);
+  {
+    auto query = database->query(record_message_sql);
+    if (!query) return std::unexpected(query.error());
+    query->integer(record.counts_as_attempt ? 1 : 0)
+        .integer(stored_time(record.next_attempt))
+        .text(record.last_error)
+        .integer(id);
+    if (auto done = query->run(); !done) return done;
+    if (database->changed_rows() == 0) return no_such_message(record_message_sql, record.id);
+  }
+  for (const AttemptRecord::Recipient& recipient : record.recipients) {
+    auto query = database->query(record_recipient_sql);
+    if (!query) return std::unexpected(query.error());
+    query->integer(static_cast<std::int64_t>(recipient.state))
+        .text(recipient.last_reply)
+        .integer(recipient.delay_notified ? 1 : 0)
+        .integer(id)
+        .integer(recipient.index);
+    if (auto done = query->run(); !done) return done;
+    if (database->changed_rows() == 0) {
+      return fail(ErrorKind::not_found, record_recipient_sql.purpose,
+                  fmt::format("message {} has no recipient {}", record.id.text(), recipient.index));
+    }
+  }
+  // The report needs no room in reserve: it replaces a promise that was already taken on.
+  if (record.report) {
+    if (auto done = insert_rows(*record.report, std::nullopt); !done) return done;
+  }
+  std::int64_t waiting = 0;
+  {
+    auto query = database->query(count_waiting_sql);
+    if (!query) return std::unexpected(query.error());
+    const Result<bool> row = query->integer(id).next();
+    if (!row) return std::unexpected(row.error());
+    waiting = query->integer_at(0);
+  }
+  if (waiting == 0) return remove(record.id);
+  return {};
+}
+
+Result<> QueueStore::remove(QueueId id) {
+  return parts_->atomically([&]() -> Result<> { return parts_->remove(id); });
+}
+
+Result<> QueueStore::Parts::remove(QueueId id) {
+  std::uint64_t bytes = 0;
+  bool quarantined = false;
+  bool spooled = false;
+  {
+    auto query = database->query(examine_sql);
+    if (!query) return std::unexpected(query.error());
+    const Result<bool> row = query->integer(stored_id(id)).next();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return no_such_message(remove_sql, id);
+    bytes = static_cast<std::uint64_t>(query->integer_at(0));
+    quarantined = query->integer_at(1) != 0;
+    spooled = query->integer_at(2) != 0;
+  }
+  auto query = database->query(remove_sql);
+  if (!query) return std::unexpected(query.error());
+  if (auto done = query->integer(stored_id(id)).run(); !done) return done;
+  --tally.messages;
+  tally.bytes -= bytes;
+  if (quarantined) --tally.quarantined;
+  if (spooled) removed.push_back(id);
+  return {};
+}
+
+// An UPDATE of one value of one message.
+Result<> QueueStore::Parts::change(const Sql& sql, std::int64_t value, QueueId id) {
+  auto query = database->query(sql);
+  if (!query) return std::unexpected(query.error());
+  if (auto done = query->integer(value).integer(stored_id(id)).run(); !done) return done;
+  if (database->changed_rows() == 0) return no_such_message(sql, id);
+  return {};
+}
+
+Result<> QueueStore::set_held(QueueId id, bool held) {
+  return parts_->atomically([&] { return parts_->change(hold_sql, held ? 1 : 0, id); });
+}
+
+Result<> QueueStore::set_next_attempt(QueueId id, WallTime when) {
+  return parts_->atomically([&] { return parts_->change(schedule_sql, stored_time(when), id); });
+}
+
+Result<> QueueStore::set_quarantined(QueueId id, std::string_view reason) {
+  return parts_->atomically([&] { return parts_->quarantine(id, reason); });
+}
+
+Result<> QueueStore::Parts::quarantine(QueueId id, std::string_view reason) {
+  bool already = false;
+  {
+    auto query = database->query(examine_sql);
+    if (!query) return std::unexpected(query.error());
+    const Result<bool> row = query->integer(stored_id(id)).next();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return no_such_message(quarantine_sql, id);
+    already = query->integer_at(1) != 0;
+  }
+  auto query = database->query(quarantine_sql);
+  if (!query) return std::unexpected(query.error());
+  if (auto done = query->text(reason).integer(stored_id(id)).run(); !done) return done;
+  if (!already) ++tally.quarantined;
+  return {};
+}
+
+Result<> QueueStore::save_counter(std::string_view name, std::string_view value) {
+  return parts_->atomically([&]() -> Result<> {
+    auto query = parts_->database->query(counter_sql);
+    if (!query) return std::unexpected(query.error());
+    return query->text(name).text(value).run();
+  });
+}
+
+}  // namespace postern::storage

@@ -1,0 +1,211 @@
+// The storage thread; see storage_thread.hpp.
+//
+// A batch is at most batch_requests_max requests and about batch_bytes_max octets. Its transaction
+// begins at the first request that changes something, so that reading and spooling cost no sync. No
+// answer leaves before the commit, not even of a read: it might tell of what is then rolled back.
+#include "storage/storage_thread.hpp"
+
+#include <atomic>
+#include <span>
+#include <thread>
+#include <utility>
+
+#include "relay/base/assert.hpp"
+#include "relay/base/mailbox.hpp"
+
+namespace postern::storage {
+
+namespace {
+
+// Enough to share a sync among all who wait, little enough that the first does not wait long.
+constexpr std::size_t batch_requests_max = 256;
+// What one transaction may put into SQLite's memory and log; reserve_bytes_min counts with it.
+constexpr std::size_t batch_bytes_max = std::size_t{4} * 1024 * 1024;
+
+std::size_t bytes_of(const StorageRequest& request) {
+  const auto content_bytes = [](const NewMessage& message) {
+    return message.content.sealed_header.size() + message.content.sealed_body.size();
+  };
+  if (const auto* insert = std::get_if<InsertMessage>(&request)) {
+    return content_bytes(insert->message);
+  }
+  if (const auto* attempt = std::get_if<RecordAttempt>(&request)) {
+    return attempt->record.report ? content_bytes(*attempt->record.report) : 0;
+  }
+  return 0;
+}
+
+// The requests of one transaction and their answers.
+class Batch {
+ public:
+  explicit Batch(QueueStore& store) : store_(store) {}
+
+  // What each request does; `answer` keeps the outcome until the commit.
+  void operator()(AppendToSpool& request) {
+    answer(request.done, store_.append_to_spool(request.token, request.sealed));
+  }
+  void operator()(DiscardSpool& request) { store_.discard_spool(request.token); }
+  void operator()(InsertMessage& request) {
+    answer(request.done, change([&] { return store_.insert(request.message, request.token); }));
+  }
+  void operator()(RecordAttempt& request) {
+    answer(request.done, change([&] { return store_.record(request.record); }));
+  }
+  void operator()(SetHeld& request) {
+    answer(request.done, change([&] { return store_.set_held(request.id, request.held); }));
+  }
+  void operator()(SetNextAttempt& request) {
+    answer(request.done, change([&] { return store_.set_next_attempt(request.id, request.when); }));
+  }
+  void operator()(SetQuarantined& request) {
+    answer(request.done,
+           change([&] { return store_.set_quarantined(request.id, request.reason); }));
+  }
+  void operator()(RemoveMessage& request) {
+    answer(request.done, change([&] { return store_.remove(request.id); }));
+  }
+  void operator()(SaveCounters& request) {
+    answer(request.done, change([&]() -> Result<> {
+             for (const auto& [name, value] : request.counters) {
+               if (auto saved = store_.save_counter(name, value); !saved) return saved;
+             }
+             return {};
+           }));
+  }
+  void operator()(LoadSummaries& request) {
+    answer(request.done, store_.summaries(request.messages_max, request.after));
+  }
+  void operator()(LoadMessage& request) { answer(request.done, store_.load(request.id)); }
+  void operator()(ReadBody& request) {
+    answer(request.done, store_.read_body(request.id, request.offset, request.bytes_max));
+  }
+  void operator()(LoadCounters& request) { answer(request.done, store_.counters()); }
+  void operator()(LoadFigures& request) { answer(request.done, store_.figures()); }
+
+  void commit_and_answer() {
+    Result<> committed;
+    if (begun_) committed = store_.commit();
+    for (auto& answer : answers_) answer(committed);
+  }
+
+ private:
+  template <class Work>
+  Result<> change(Work work) {
+    if (!begun_) {
+      if (auto begun = store_.begin(); !begun) return begun;
+      begun_ = true;
+    }
+    return work();
+  }
+
+  template <class Value>
+  void answer(Callback<Result<Value>>& done, Result<Value> result) {
+    if (!done) return;
+    answers_.emplace_back(
+        [done = std::move(done), result = std::move(result)](const Result<>& committed) mutable {
+          if (result && !committed) result = std::unexpected(committed.error());
+          done(std::move(result));
+        });
+  }
+
+  QueueStore& store_;
+  bool begun_ = false;
+  std::vector<std::move_only_function<void(const Result<>&)>> answers_;
+};
+
+}  // namespace
+
+struct StorageThread::Parts {
+  Parts(std::unique_ptr<QueueStore> owned_store, Logger& to, Callback<Error> when_dead)
+      : store(std::move(owned_store)), logger(to), on_dead(std::move(when_dead)) {}
+
+  void run();
+  void do_batch(std::span<StorageRequest> requests);
+  void measure();
+  void tell_death();
+
+  std::unique_ptr<QueueStore> store;
+  Logger& logger;
+  Callback<Error> on_dead;
+  bool death_told = false;
+  Mailbox<StorageRequest> mailbox{storage_requests_max};
+  std::atomic<std::uint64_t> free_bytes{0};
+  std::atomic<std::uint64_t> queued_bytes{0};
+  std::thread thread;
+};
+
+StorageThread::StorageThread(std::unique_ptr<QueueStore> store, Logger& logger,
+                             Callback<Error> on_dead)
+    : parts_(std::make_unique<Parts>(std::move(store), logger, std::move(on_dead))) {
+  parts_->measure();
+  parts_->thread = std::thread([parts = parts_.get()] { parts->run(); });
+}
+
+StorageThread::~StorageThread() { stop(); }
+
+bool StorageThread::post(StorageRequest request) {
+  return parts_->mailbox.push(std::move(request));
+}
+
+void StorageThread::stop() {
+  POSTERN_ASSERT(std::this_thread::get_id() != parts_->thread.get_id());
+  parts_->mailbox.close();
+  if (!parts_->thread.joinable()) return;
+  parts_->thread.join();
+  parts_->store.reset();  // closes the database and gives the state directory's lock back
+}
+
+std::uint64_t StorageThread::free_bytes() const {
+  return parts_->free_bytes.load(std::memory_order_relaxed);
+}
+
+std::uint64_t StorageThread::queued_bytes() const {
+  return parts_->queued_bytes.load(std::memory_order_relaxed);
+}
+
+void StorageThread::Parts::run() {
+  while (true) {
+    std::vector<StorageRequest> waiting = mailbox.wait_and_take_all();
+    if (waiting.empty()) return;
+    std::span<StorageRequest> rest(waiting);
+    while (!rest.empty()) {
+      std::size_t count = 0;
+      std::size_t bytes = 0;
+      while (count < rest.size() && count < batch_requests_max && bytes < batch_bytes_max) {
+        bytes += bytes_of(rest[count++]);
+      }
+      do_batch(rest.first(count));
+      rest = rest.subspan(count);
+    }
+  }
+}
+
+void StorageThread::Parts::do_batch(std::span<StorageRequest> requests) {
+  Batch batch(*store);
+  for (StorageRequest& request : requests) {
+    std::visit(batch, request);
+    request = DiscardSpool{};  // what it held is not needed while the rest of the batch waits
+  }
+  batch.commit_and_answer();
+  store->maintain();
+  measure();
+  tell_death();
+}
+
+void StorageThread::Parts::measure() {
+  // On failure the figures of the last batch stay; a dead store refuses everything anyway.
+  const Result<QueueFigures> figures = store->figures();
+  if (!figures) return;
+  free_bytes.store(figures->free_bytes, std::memory_order_relaxed);
+  queued_bytes.store(figures->bytes, std::memory_order_relaxed);
+}
+
+void StorageThread::Parts::tell_death() {
+  const Error* death = store->death();
+  if (death == nullptr || death_told) return;
+  death_told = true;
+  logger.event(LogLevel::error, "storage-dead").field("reason", death->text());
+  if (on_dead) on_dead(*death);
+}
+
+}  // namespace postern::storage

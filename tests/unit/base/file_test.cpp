@@ -1,0 +1,105 @@
+// Files: bounded reads, guarded secrets, atomic writes, and errors that say what to do.
+#include "relay/base/file.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+namespace postern {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  FileTest() {
+    std::string name = testing::TempDir() + "postern-file-XXXXXX";
+    directory_ = ::mkdtemp(name.data());
+  }
+  ~FileTest() override { std::filesystem::remove_all(directory_); }
+  [[nodiscard]] std::string path(const std::string& name) const { return directory_ + "/" + name; }
+  [[nodiscard]] std::size_t files() const {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(directory_),
+                                                  std::filesystem::directory_iterator()));
+  }
+  std::string directory_;
+};
+
+TEST_F(FileTest, WhatWasWrittenIsReadWithItsModeAndNothingIsLeftBehind) {
+  ASSERT_TRUE(write_file_atomically(path("a"), as_bytes("first"), 0640));
+  ASSERT_TRUE(write_file_atomically(path("a"), as_bytes("second"), 0640));
+  const auto content = read_file(path("a"), 100);
+  ASSERT_TRUE(content) << content.error().text();
+  EXPECT_EQ(*content, "second");
+  struct stat status{};
+  ASSERT_EQ(::stat(path("a").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777U, 0640U);
+  EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(FileTest, AFailedWriteLeavesNoTemporaryFile) {
+  ASSERT_EQ(::mkdir(path("taken").c_str(), 0700), 0);
+  EXPECT_FALSE(write_file_atomically(path("taken"), as_bytes("x"), 0600));
+  EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(FileTest, ReadsAreBounded) {
+  ASSERT_TRUE(write_file_atomically(path("a"), as_bytes("12345"), 0600));
+  EXPECT_TRUE(read_file(path("a"), 5));
+  const auto refused = read_file(path("a"), 4);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::invalid);
+  EXPECT_NE(refused.error().text().find(path("a")), std::string::npos);
+}
+
+TEST_F(FileTest, OnlyRegularFilesAreRead) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(read_file(path("pipe"), 10).error().kind, ErrorKind::invalid);
+  EXPECT_EQ(read_file(directory_, 10).error().kind, ErrorKind::invalid);
+  EXPECT_EQ(read_file(path("absent"), 10).error().kind, ErrorKind::not_found);
+}
+
+TEST_F(FileTest, ASecretThatOthersCanReadIsRefused) {
+  ASSERT_TRUE(write_file_atomically(path("key"), as_bytes("hush"), 0600));
+  const auto secret = read_secret_file(path("key"), 10);
+  ASSERT_TRUE(secret) << secret.error().text();
+  EXPECT_EQ(secret->text(), "hush");
+  for (const mode_t mode : {0640, 0604, 0620, 0602}) {
+    ASSERT_EQ(::chmod(path("key").c_str(), mode), 0);
+    const auto refused = read_secret_file(path("key"), 10);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind, ErrorKind::denied);
+    EXPECT_NE(refused.error().detail.find("chmod 600"), std::string::npos);
+  }
+}
+
+TEST_F(FileTest, AFileOfUnknownSizeIsRead) {
+  const auto content = read_file("/proc/self/comm", 4096);
+  ASSERT_TRUE(content) << content.error().text();
+  EXPECT_FALSE(content->empty());
+}
+
+TEST(FileDescriptor, ClosesOnceAndMoves) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  FileDescriptor reader(ends[0]);
+  FileDescriptor writer(ends[1]);
+  FileDescriptor moved = std::move(writer);
+  EXPECT_FALSE(writer);  // NOLINT: looking at the moved-from value is the point
+  moved.reset();
+  char c = 0;
+  EXPECT_EQ(::read(reader.get(), &c, 1), 0);  // the last writer is gone
+}
+
+TEST(Errors, ErrnoKindsAreToldApart) {
+  EXPECT_EQ(fail_errno("write", ENOSPC).error().kind, ErrorKind::no_space);
+  EXPECT_EQ(fail_errno("write", EDQUOT).error().kind, ErrorKind::no_space);
+  EXPECT_EQ(fail_errno("open", EEXIST).error().kind, ErrorKind::exists);
+  EXPECT_EQ(fail_errno("open", EPERM).error().kind, ErrorKind::denied);
+  EXPECT_EQ(fail_errno("read", EIO).error().kind, ErrorKind::io);
+  EXPECT_EQ(fail_errno("open /x", ENOENT).error().text(), "open /x: No such file or directory");
+}
+
+}  // namespace
+}  // namespace postern

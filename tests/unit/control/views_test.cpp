@@ -1,0 +1,72 @@
+// The facts as scripts read them: names, types and forms of the keys.
+#include <gtest/gtest.h>
+
+#include "relay/control/json.hpp"
+#include "relay/control/views.hpp"
+
+namespace postern::control {
+namespace {
+
+storage::StoredMessage some_message() {
+  storage::StoredMessage message;
+  message.summary.id = QueueId{42};
+  message.summary.received = WallTime(Duration(1'000));
+  message.summary.next_attempt = WallTime(Duration(61'000));
+  message.summary.attempts = 2;
+  message.summary.bytes = 1'234;
+  message.user_name = "copier-2";
+  message.sender.reverse_path = "scan@office.example";
+  message.recipients.resize(2);
+  message.recipients[0].address = "anna@far.example";
+  message.recipients[0].last_reply = "451 4.7.1 \"later\"\xff";
+  message.recipients[1].address = "ben@far.example";
+  message.recipients[1].state = storage::RecipientState::relayed;
+  message.last_error = "the upstream said 451";
+  return message;
+}
+
+TEST(MessageView, HasTheKeysThatScriptsRead) {
+  const auto json = read_json(message_json(some_message()), 10'000);
+  ASSERT_TRUE(json);
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : json->items()) keys.push_back(key);
+  const std::vector<std::string> expected = {"id",       "user",         "sender",    "recipients",
+                                             "received", "next_attempt", "attempts",  "bytes",
+                                             "held",     "quarantined",  "last_error"};
+  EXPECT_EQ(keys, expected);
+  EXPECT_EQ((*json)["id"], QueueId{42}.text());
+  EXPECT_EQ((*json)["received"], "1970-01-01T00:00:01.000Z");
+  EXPECT_EQ((*json)["bytes"], 1'234);
+  EXPECT_EQ((*json)["recipients"][0]["state"], "waiting");
+  EXPECT_EQ((*json)["recipients"][0]["last_reply"], "451 4.7.1 \"later\"\xef\xbf\xbd");
+  EXPECT_EQ((*json)["recipients"][1]["state"], "relayed");
+}
+
+TEST(MessageView, AListIsAnArrayAlsoWhenEmpty) {
+  EXPECT_EQ(messages_json({}), "[]");
+  const auto json = read_json(messages_json({some_message(), some_message()}), 10'000);
+  ASSERT_TRUE(json);
+  EXPECT_EQ(json->size(), 2U);
+}
+
+TEST(StatusView, TellsQueueListenersUpstreamsAndARefusedReload) {
+  StatusFacts facts;
+  facts.version = "0.1.0";
+  facts.hostname = "relay.office.example";
+  facts.listeners = {{"[::]:465", "implicit"}};
+  facts.queue.messages = 3;
+  facts.upstreams.push_back({"provider", "smtp.provider.example", 1, ""});
+  auto json = read_json(status_json(facts), 10'000);
+  ASSERT_TRUE(json);
+  EXPECT_EQ((*json)["listeners"][0]["tls"], "implicit");
+  EXPECT_EQ((*json)["queue"]["messages"], 3);
+  EXPECT_EQ((*json)["upstreams"][0]["name"], "provider");
+  EXPECT_TRUE((*json)["reload_problem"].is_null());
+  facts.reload_problem = "postern.toml:1:1: …";
+  json = read_json(status_json(facts), 10'000);
+  ASSERT_TRUE(json);
+  EXPECT_EQ((*json)["reload_problem"], "postern.toml:1:1: …");
+}
+
+}  // namespace
+}  // namespace postern::control

@@ -1,0 +1,132 @@
+// The queue for people and scripts; see the header.
+#include "queue_commands.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "relay_client.hpp"
+
+namespace postern::tools {
+
+namespace {
+
+Outcome<QueueId> parse_id(const std::string& text) {
+  if (const auto id = QueueId::parse(text)) return *id;
+  return stop(fmt::format("{} is no queue id", printable(text)),
+              "`postern queue list` shows the ids there are.");
+}
+
+std::string state_of(const Json& message) {
+  if (flag_at(message, "quarantined")) return "damaged";
+  return flag_at(message, "held") ? "held" : "waiting";
+}
+
+std::string sender_of(const Json& message) {
+  const std::string sender = text_at(message, "sender");
+  return sender.empty() ? "<>" : printable(sender);
+}
+
+// Three lines a message, each of at most 80 columns.
+std::string list_entry(const Json& message) {
+  const Json& recipients = list_at(message, "recipients");
+  std::string to =
+      recipients.empty() ? "nobody" : printable(text_at(recipients.front(), "address"));
+  std::string more =
+      recipients.size() > 1 ? fmt::format(" (+{})", recipients.size() - 1) : std::string();
+  std::string text =
+      fitted(fmt::format("{}  {:<7}  {:>9}  tries {}, next {}", printable(text_at(message, "id")),
+                         state_of(message), human_bytes(number_at(message, "bytes")),
+                         number_at(message, "attempts"),
+                         printable(text_at(message, "next_attempt")))) +
+      '\n';
+  text += fitted(fmt::format("    {} -> {}", sender_of(message), to), columns_max - more.size()) +
+          more + '\n';
+  const std::string why = text_at(message, "last_error");
+  if (!why.empty()) text += fitted("    " + printable(why)) + '\n';
+  return text;
+}
+
+std::string message_text(const Json& message) {
+  std::string text;
+  const auto line = [&](std::string_view title, const std::string& value) {
+    text += fmt::format("{:<14}{}\n", title, value);
+  };
+  line("Message", printable(text_at(message, "id")));
+  line("State", state_of(message));
+  line("User", printable(text_at(message, "user")));
+  line("Sender", sender_of(message));
+  line("Size", human_bytes(number_at(message, "bytes")));
+  line("Received", printable(text_at(message, "received")));
+  line("Attempts", std::to_string(number_at(message, "attempts")));
+  line("Next attempt", printable(text_at(message, "next_attempt")));
+  const std::string why = text_at(message, "last_error");
+  if (!why.empty()) line("Why it waits", printable(why));
+  text += "Recipients\n";
+  for (const Json& recipient : list_at(message, "recipients")) {
+    text += fmt::format("  {:<8} {}\n", printable(text_at(recipient, "state")),
+                        printable(text_at(recipient, "address")));
+    const std::string reply = text_at(recipient, "last_reply");
+    // Whole, not cut: this is where a person reads why.
+    if (!reply.empty()) text += fmt::format("           {}\n", printable(reply));
+  }
+  return text;
+}
+
+std::string_view done_words(control::Verb verb) {
+  switch (verb) {
+    case control::Verb::queue_retry:
+      return "will be tried again now";
+    case control::Verb::queue_hold:
+      return "held: not tried until released";
+    case control::Verb::queue_release:
+      return "released";
+    default:
+      return "removed without a report to the sender";
+  }
+}
+
+}  // namespace
+
+Outcome<> list_queue(const std::string& configuration_path) {
+  auto result = ask_relay(configuration_path, {control::Verb::queue_list, std::nullopt, false});
+  if (!result) return std::unexpected(result.error());
+  Report report;
+  if (result->is_array()) {
+    for (const Json& message : *result) report.text += list_entry(message);
+    if (result->empty()) report.text = "The queue is empty.\n";
+  }
+  report.json = std::move(*result);
+  return report;
+}
+
+Outcome<> show_message(const std::string& configuration_path, const std::string& id) {
+  const auto parsed = parse_id(id);
+  if (!parsed) return std::unexpected(parsed.error());
+  auto result = ask_relay(configuration_path, {control::Verb::queue_show, *parsed, false});
+  if (!result) return std::unexpected(result.error());
+  Report report;
+  report.text = message_text(*result);
+  report.json = std::move(*result);
+  return report;
+}
+
+Outcome<> change_queue(const std::string& configuration_path, control::Verb verb,
+                       const std::optional<std::string>& id) {
+  control::Request request{verb, std::nullopt, !id};
+  if (id) {
+    const auto parsed = parse_id(*id);
+    if (!parsed) return std::unexpected(parsed.error());
+    request.id = *parsed;
+  }
+  auto result = ask_relay(configuration_path, request);
+  if (!result) return std::unexpected(result.error());
+  Report report;
+  const std::uint64_t changed = number_at(*result, "changed");
+  report.text =
+      fmt::format("{} message{} {}.\n", changed, changed == 1 ? "" : "s", done_words(verb));
+  report.json = std::move(*result);
+  return report;
+}
+
+}  // namespace postern::tools

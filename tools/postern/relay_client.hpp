@@ -1,0 +1,28 @@
+// Asking the running relay over its control socket.
+//
+// Promise: a relay that is not running is told as such, with how to start it. Sharp edge: only the
+// socket is used, never the queue's files: a second process in the database would endanger it.
+#pragma once
+
+#include <string>
+
+#include "output.hpp"
+#include "relay/control/protocol.hpp"
+
+namespace postern::tools {
+
+// The result of a request that succeeded.
+[[nodiscard]] Outcome<Json> ask_relay(const std::string& configuration_path,
+                                      const control::Request& request);
+
+struct ReloadOutcome {
+  enum class Kind { reloaded, not_running, refused };
+  Kind kind = Kind::not_running;
+  Failure failure;  // when refused
+};
+// After a change of a file: the relay may not be running, which is fine.
+[[nodiscard]] ReloadOutcome reload_if_running(const std::string& configuration_path);
+// Adds "reload" to the report's JSON, a sentence to its text and a warning when the relay refused.
+void tell_reload(const ReloadOutcome& outcome, Report& report);
+
+}  // namespace postern::tools

@@ -1,0 +1,102 @@
+// Status, reload and check; see the header.
+#include "relay_commands.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+#include <vector>
+
+#include "relay/config/check.hpp"
+#include "relay/config/configuration.hpp"
+#include "relay_client.hpp"
+
+namespace postern::tools {
+
+namespace {
+
+std::string status_text(const Json& status) {
+  std::string text =
+      fmt::format("{}, posternd {}, running since {}\n\n", printable(text_at(status, "hostname")),
+                  printable(text_at(status, "version")), printable(text_at(status, "started")));
+  std::vector<std::vector<std::string>> listeners = {{"LISTENER", "TLS"}};
+  for (const Json& listener : list_at(status, "listeners")) {
+    listeners.push_back(
+        {printable(text_at(listener, "address")), printable(text_at(listener, "tls"))});
+  }
+  text += table(listeners) + '\n';
+  std::vector<std::vector<std::string>> upstreams = {{"UPSTREAM", "HOST", "OPEN", "LAST TROUBLE"}};
+  for (const Json& upstream : list_at(status, "upstreams")) {
+    const std::string trouble = text_at(upstream, "last_error");
+    upstreams.push_back({printable(text_at(upstream, "name")), printable(text_at(upstream, "host")),
+                         std::to_string(number_at(upstream, "connections")),
+                         trouble.empty() ? "none" : printable(trouble)});
+  }
+  text += table(upstreams) + '\n';
+  const auto queue = status.find("queue");
+  if (queue != status.end()) {
+    text += fmt::format("Queue          {} messages, {}; {} free on disk\n",
+                        number_at(*queue, "messages"), human_bytes(number_at(*queue, "bytes")),
+                        human_bytes(number_at(*queue, "free_bytes")));
+    if (number_at(*queue, "quarantined") != 0) {
+      text += fmt::format("Damaged        {} messages; see `postern queue list`\n",
+                          number_at(*queue, "quarantined"));
+    }
+  }
+  text += fmt::format("Connections    {}\n", number_at(status, "connections"));
+  text += fmt::format("Since start    {} recipients relayed, {} delayed, {} failed\n",
+                      number_at(status, "relayed"), number_at(status, "delayed"),
+                      number_at(status, "failed"));
+  return text;
+}
+
+}  // namespace
+
+Outcome<> show_status(const std::string& configuration_path) {
+  auto result = ask_relay(configuration_path, {control::Verb::status, std::nullopt, false});
+  if (!result) return std::unexpected(result.error());
+  if (!result->is_object())
+    return stop("the relay's answer is no status", "Restart the relay, then try again.");
+  Report report;
+  report.text = status_text(*result);
+  const std::string problem = text_at(*result, "reload_problem");
+  if (!problem.empty()) {
+    report.warning = fmt::format(
+        "the last reload was refused and the configuration from before is in force:\n{}\n"
+        "Mend it, see `postern check`, then `postern reload`.",
+        printable(problem));
+  }
+  report.json = std::move(*result);
+  return report;
+}
+
+Outcome<> reload(const std::string& configuration_path) {
+  auto result = ask_relay(configuration_path, {control::Verb::reload, std::nullopt, false});
+  if (!result) return std::unexpected(result.error());
+  Report report;
+  report.text = "The relay has reloaded its configuration.\n";
+  report.json = std::move(*result);
+  return report;
+}
+
+Outcome<> check_configuration(const std::string& configuration_path) {
+  const config::LoadResult result = config::load_configuration(configuration_path);
+  const config::CheckReport checked = config::describe(result, configuration_path);
+  Report report;
+  report.text = checked.text;
+  report.exit_code = checked.valid ? 0 : exit_failed;
+  report.json["valid"] = checked.valid;
+  report.json["problems"] = Json::array();
+  for (const config::Problem& problem : result.problems) {
+    Json item;
+    item["file"] = problem.file;
+    item["line"] = problem.line;
+    item["column"] = problem.column;
+    item["message"] = problem.message;
+    report.json["problems"].push_back(std::move(item));
+  }
+  if (!checked.valid)
+    report.warning = "Mend these, then check again; the running relay keeps what it has.";
+  return report;
+}
+
+}  // namespace postern::tools
