@@ -101,7 +101,18 @@ Result<> Service::Parts::open_storage() {
         .field("queue_id", id.text())
         .field("reason", "its spool file is missing or has the wrong size");
   }
-  auto key = crypto::QueueKey::load_or_create(configuration->state_directory + "/queue.key");
+  const std::string key_path = configuration->state_directory + "/queue.key";
+  // A new key would make every waiting message unreadable; a lost one can still come back.
+  const auto figures = (*store)->figures();
+  if (!figures) return std::unexpected(figures.error());
+  if (figures->messages > 0 && access(key_path.c_str(), F_OK) != 0) {
+    return fail(
+        ErrorKind::corrupt, "open the queue",
+        std::to_string(figures->messages) + " messages wait, but their key " + key_path +
+            " is gone; put it back from a backup, or move the state directory away to start "
+            "with an empty queue");
+  }
+  auto key = crypto::QueueKey::load_or_create(key_path);
   if (!key) return std::unexpected(key.error());
   queue_key.emplace(std::move(*key));
   storage = std::make_unique<storage::StorageThread>(std::move(*store), log, [this](Error error) {

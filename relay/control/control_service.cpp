@@ -31,7 +31,7 @@ ControlService::ControlService(net::Loop& loop, storage::StorageThread& storage,
                                ControlActions actions)
     : loop_(loop), storage_(storage), actions_(std::move(actions)) {}
 
-ControlService::~ControlService() = default;
+ControlService::~ControlService() { *alive_ = false; }
 
 void ControlService::answer_line(std::string_view line, Answer answer) {
   const auto request = decode_request(line);
@@ -121,8 +121,10 @@ void ControlService::answer_list(Answer answer) {
   auto listing = std::make_shared<Listing>();  // handed from answer to answer; one owner at a time
   listing->answer = std::move(answer);
   storage::LoadSummaries request{messages_listed_max, QueueId{}, {}};
-  request.done = [this, listing](Result<std::vector<storage::MessageSummary>> summaries) {
-    static_cast<void>(loop_.post([this, listing, summaries = std::move(summaries)]() mutable {
+  request.done = [this, alive = alive_, &loop = loop_,
+                  listing](Result<std::vector<storage::MessageSummary>> summaries) {
+    static_cast<void>(loop.post([this, alive, listing, summaries = std::move(summaries)]() mutable {
+      if (!*alive) return;
       if (!summaries) {
         listing->answer(encode_failure(summaries.error().text(), "look at the log of posternd"));
         return;
@@ -140,8 +142,10 @@ void ControlService::load_next(std::shared_ptr<Listing> listing) {
     return;
   }
   storage::LoadMessage request{listing->summaries[listing->next++].id, {}};
-  request.done = [this, listing](Result<storage::StoredMessage> message) {
-    static_cast<void>(loop_.post([this, listing, message = std::move(message)]() mutable {
+  request.done = [this, alive = alive_, &loop = loop_,
+                  listing](Result<storage::StoredMessage> message) {
+    static_cast<void>(loop.post([this, alive, listing, message = std::move(message)]() mutable {
+      if (!*alive) return;
       if (message) {  // else: relayed meanwhile
         message->content = {};
         listing->messages.push_back(std::move(*message));

@@ -51,6 +51,8 @@ class ControlService {
   storage::StorageThread& storage_;
   ControlActions actions_;
   std::unique_ptr<net::LocalServer> server_;
+  // Answers from the storage thread ask this, on the loop, before they touch `this`.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace postern::control

@@ -133,7 +133,7 @@ void DeliveryAttempt::prepare_report(WallTime now) {
 }
 
 void DeliveryAttempt::record() {
-  storage::RecordAttempt request{std::move(record_), {}};
+  storage::RecordAttempt request{record_, {}};  // a copy: it may be asked for again
   request.done = [this, alive = alive_, &home = home_](postern::Result<> result) {
     static_cast<void>(home.post([this, alive, result = std::move(result)]() mutable {
       if (*alive) recorded(std::move(result));
@@ -150,16 +150,27 @@ void DeliveryAttempt::record() {
 
 void DeliveryAttempt::recorded(postern::Result<> result) {
   if (!result) {
-    // What the upstream took is not noted: it will be offered again. A duplicate is accepted, a
-    // loss is not.
     services_.log.event(LogLevel::error, "attempt-not-recorded")
         .field("queue_id", message_.summary.id.text())
         .field("error", result.error().text());
+    // Offering the message again would make a duplicate of what was taken; noting it again does
+    // not.
+    const bool passing =
+        result.error().kind == ErrorKind::busy || result.error().kind == ErrorKind::no_space;
+    const bool without_report = result.error().kind == ErrorKind::invalid && record_.report;
+    if (without_report) {
+      record_.report.reset();
+      result_.report.reset();
+    }
+    if (passing || without_report) {
+      record_timer_.start(record_retry_delay, [this] { record(); });
+      return;
+    }
     result_ = {.id = message_.summary.id,
                .retry_after = settings_->retry.retry_delay_min,
                .report = {},
                .figures = {}};
-    std::exchange(finished_, {})(result_);
+    finish();
     return;
   }
   for (const auto& target : targets_) log_outcome(target);
@@ -177,7 +188,7 @@ void DeliveryAttempt::recorded(postern::Result<> result) {
     services_.log.event(LogLevel::info, "message-done")
         .field("queue_id", message_.summary.id.text());
   }
-  std::exchange(finished_, {})(result_);
+  finish();
 }
 
 void DeliveryAttempt::log_outcome(const Target& target) const {

@@ -16,7 +16,8 @@ DeliveryAttempt::DeliveryAttempt(net::Loop& home, const DeliveryServices& servic
       settings_(std::move(settings)),
       find_pool_(std::move(find_pool)),
       message_(std::move(message)),
-      finished_(std::move(finished)) {
+      finished_(std::move(finished)),
+      record_timer_(home) {
   result_.id = message_.summary.id;
   record_.id = message_.summary.id;
 }
@@ -45,8 +46,23 @@ void DeliveryAttempt::start() {
     return;
   }
   group_by_route();
+  if (put_off()) return;
   next_transaction();
 }
+
+// Before anything was tried: leaves the place to mail for other upstreams when this one is crowded.
+bool DeliveryAttempt::put_off() {
+  const bool crowded = std::ranges::any_of(groups_, [this](const Group& group) {
+    UpstreamPool* const pool = find_pool_(group.upstreams.front());
+    return pool != nullptr && pool->crowded();
+  });
+  if (!crowded) return false;
+  result_.retry_after = crowded_delay;
+  finish();
+  return true;
+}
+
+void DeliveryAttempt::finish() { std::exchange(finished_, {})(result_); }
 
 void DeliveryAttempt::group_by_route() {
   for (std::size_t index = 0; index < targets_.size(); ++index) {

@@ -29,6 +29,11 @@ struct AttemptFigures {  // recipients
   std::uint64_t failed = 0;
 };
 
+// An attempt whose upstream is crowded comes back after this; it does not count as one.
+inline constexpr Duration crowded_delay = std::chrono::seconds(3);
+// A record that found no room is asked for again; delivering again instead would make duplicates.
+inline constexpr Duration record_retry_delay = std::chrono::seconds(5);
+
 class DeliveryAttempt {
  public:
   struct Result {
@@ -71,6 +76,8 @@ class DeliveryAttempt {
   void prepare_report(WallTime now);
   void record();
   void recorded(postern::Result<> result);
+  [[nodiscard]] bool put_off();
+  void finish();
   void quarantine(const Error& error);
   void log_outcome(const Target& target) const;
 
@@ -87,6 +94,7 @@ class DeliveryAttempt {
   storage::AttemptRecord record_;
   Result result_;
   std::optional<Error> damage_;
+  net::Timer record_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

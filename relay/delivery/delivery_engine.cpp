@@ -194,8 +194,10 @@ void DeliveryEngine::configure(SettingsSnapshot settings) {
 
 Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
   const MonotonicTime now = read_clocks().monotonic;
-  if (!scheduler_.knows(id))
-    return fail(ErrorKind::not_found, "message " + id.text(), "it is not in the queue");
+  // A quarantined message is in the store and not in the scheduler; a person may still remove it.
+  if (!scheduler_.knows(id) && change != QueueChange::remove) {
+    return fail(ErrorKind::not_found, "message " + id.text(), "it does not wait in the queue");
+  }
   storage::StorageRequest request = storage::SetHeld{id, true, storage::Done{}};
   switch (change) {
     case QueueChange::retry:
@@ -224,9 +226,26 @@ Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
   return {};
 }
 
+// Answered by the store itself, which alone knows whether there is such a message.
+void DeliveryEngine::remove_unscheduled(net::Loop& home, QueueId id,
+                                        Callback<Result<std::size_t>> answer) {
+  storage::RemoveMessage request{id, {}};
+  request.done = [&home, answer = std::move(answer)](Result<> removed) mutable {
+    static_cast<void>(
+        home.post([answer = std::move(answer), removed = std::move(removed)]() mutable {
+          answer(removed ? Result<std::size_t>(1) : std::unexpected(removed.error()));
+        }));
+  };
+  static_cast<void>(services_.storage.post(std::move(request)));
+}
+
 bool DeliveryEngine::ask_change(net::Loop& home, QueueChange what, std::optional<QueueId> id,
                                 Callback<Result<std::size_t>> answer) {
   return loop_->post([this, &home, what, id, answer = std::move(answer)]() mutable {
+    if (what == QueueChange::remove && id && !scheduler_.knows(*id)) {
+      remove_unscheduled(home, *id, std::move(answer));
+      return;
+    }
     Result<std::size_t> result = std::size_t{0};
     if (id) {
       if (auto changed = change(what, *id); changed) {

@@ -70,6 +70,7 @@ class DeliveryEngine {
   void begin_attempt(QueueId id);
   void attempt_finished(DeliveryAttempt::Result result);
   [[nodiscard]] Result<> change(QueueChange change, QueueId id);
+  void remove_unscheduled(net::Loop& home, QueueId id, Callback<Result<std::size_t>> answer);
   void stop_on_loop();
   void stop_when_quiet();
 

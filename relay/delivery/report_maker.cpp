@@ -11,6 +11,10 @@
 namespace postern::delivery {
 namespace {
 
+// What a report quotes of the original header: enough to recognise the mail, and a report always
+// fits the queue's row whatever the header's size was.
+constexpr std::size_t quoted_header_bytes_max = 32 * 1024;
+
 // The report's own signatures; a failure to sign sends it unsigned: it is ours and better than
 // silence.
 std::string sign_report(const DeliverySnapshot& settings, const message::Report& report,
@@ -71,6 +75,10 @@ Result<storage::NewMessage> make_report(const DeliverySnapshot& settings,
   // A header that does not open is left out: the report itself matters more.
   if (auto header = open_header(queue_key, message)) {
     if (header->ends_with("\r\n\r\n")) header->resize(header->size() - 2);
+    if (header->size() > quoted_header_bytes_max) {
+      const auto cut = header->rfind("\r\n", quoted_header_bytes_max - 2);
+      header->resize(cut == std::string::npos ? 0 : cut + 2);
+    }
     facts.original_header = std::move(*header);
   }
   facts.recipients = std::move(recipients);

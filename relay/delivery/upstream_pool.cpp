@@ -114,6 +114,7 @@ void UpstreamPool::ready(Member& member) {
     last_error_.clear();
   }
   down_delay_ = down_delay_min;
+  down_until_ = {};
   member.idle = true;
   if (!stopped_ && !waiting_.empty() && may_begin()) {
     give(member);

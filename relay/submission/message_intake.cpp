@@ -201,7 +201,8 @@ void MessageIntake::finish(Callback<smtp::Reply> done) {
     if (refused_) return;
   }
   body_seal_.finish(sealed_);
-  if (spool_token_) move_to_spool();
+  // The last chunk may be what makes it too large for the row.
+  if (spool_token_ || sealed_.size() > storage::body_in_row_bytes_max) move_to_spool();
   if (!refused_) sign();
 }
 
@@ -280,7 +281,9 @@ void MessageIntake::commit(std::string header_octets) {
       if (*alive) answer(std::move(result));
     }));
   };
+  const auto token = request.token;
   if (!services_.storage.post(std::move(request))) {
+    spool_token_ = token;  // ours again, to be discarded
     answer(fail(ErrorKind::no_space, "store the message", "the storage thread's mailbox is full"));
   }
 }

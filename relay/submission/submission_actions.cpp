@@ -34,6 +34,11 @@ void SubmissionDriver::perform(smtp::StartTls) {
 void SubmissionDriver::perform(smtp::CheckCredential action) {
   const std::string user_name = action.user_name;
   auto answered = when_alive<CredentialAnswer>([this, user_name](CredentialAnswer answer) {
+    // A user that a reload added after this connection began: it is not in our snapshot.
+    if (answer.verdict.kind == smtp::CredentialVerdict::Kind::accepted &&
+        !policy_->users.contains(user_name)) {
+      answer = {{.kind = smtp::CredentialVerdict::Kind::unavailable}, Duration(0)};
+    }
     const bool accepted = answer.verdict.kind == smtp::CredentialVerdict::Kind::accepted;
     if (accepted) {
       services_.log.event(LogLevel::info, "login-accepted")
@@ -134,6 +139,13 @@ void SubmissionDriver::perform(smtp::BeginContent) {
 void SubmissionDriver::perform(smtp::AppendContent action) { intake_->append(action.octets); }
 
 void SubmissionDriver::perform(smtp::CommitMessage) {
+  // Again, with the true size: SIZE may have been left out, and other sessions filled the queue
+  // meanwhile.
+  if (auto refusal = storage_refusal(intake_->bytes())) {
+    intake_.reset();
+    session_.message_committed(std::move(*refusal));
+    return;
+  }
   auto committed = [this](smtp::Reply reply) {
     intake_.reset();
     session_.message_committed(std::move(reply));

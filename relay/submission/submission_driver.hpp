@@ -72,7 +72,7 @@ class SubmissionDriver {
     return [this, alive = alive_, then = std::move(then)](Value value) mutable {
       if (!*alive) return;
       then(std::move(value));
-      pump();
+      if (*alive) pump();  // `then` may have ended this driver
     };
   }
 
