@@ -36,7 +36,7 @@ class FileDescriptor {
 [[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
 
 // As read_file, and refused (ErrorKind::denied) when group or others can read or write it, or when
-// it belongs neither to this process's user nor to root.
+// it belongs neither to this process's user nor to root (root itself may read anybody's).
 [[nodiscard]] Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max);
 
 [[nodiscard]] Result<> write_file_atomically(const std::string& path, ByteView content,
