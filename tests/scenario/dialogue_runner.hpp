@@ -256,6 +256,7 @@ class DialogueRunner {
 
   bool begin_transaction(std::string_view rest) {
     if (!ready_) return wrong("a session ready for a transaction", delivery_->state_name());
+    if (!outcomes_.empty()) return wrong("every outcome read", outcomes_.begin()->first);
     ready_ = false;
     Envelope envelope;
     envelope.sender.reverse_path.mailbox = parse_mailbox(take_word(rest), false);
