@@ -194,8 +194,7 @@ void DeliveryEngine::configure(SettingsSnapshot settings) {
 
 Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
   const MonotonicTime now = read_clocks().monotonic;
-  // A quarantined message is in the store and not in the scheduler; a person may still remove it.
-  if (!scheduler_.knows(id) && change != QueueChange::remove) {
+  if (!scheduler_.knows(id)) {
     return fail(ErrorKind::not_found, "message " + id.text(), "it does not wait in the queue");
   }
   storage::StorageRequest request = storage::SetHeld{id, true, storage::Done{}};
@@ -226,7 +225,8 @@ Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
   return {};
 }
 
-// Answered by the store itself, which alone knows whether there is such a message.
+// A quarantined message is in the store and not in the scheduler; a person may still remove it. The
+// store answers, because it alone knows whether there is such a message.
 void DeliveryEngine::remove_unscheduled(net::Loop& home, QueueId id,
                                         Callback<Result<std::size_t>> answer) {
   storage::RemoveMessage request{id, {}};
