@@ -80,9 +80,10 @@ Result<std::unique_ptr<Service>> Service::create(
                                                    delivery_snapshot(*parts.configuration));
   if (!delivery) return std::unexpected(delivery.error());
   parts.delivery = std::move(*delivery);
-  parts.submission_services.emplace(
-      submission::SubmissionServices{*parts.storage, *parts.queue_key, log,
-                                     [&parts](QueueId id) { parts.delivery->message_queued(id); }});
+  parts.submission_services.emplace(submission::SubmissionServices{
+      *parts.storage, *parts.queue_key, log, [&parts](storage::MessageSummary summary) {
+        parts.delivery->message_queued(std::move(summary));
+      }});
   if (auto opened = parts.open_listeners(); !opened) return std::unexpected(opened.error());
   if (auto opened = parts.open_control(); !opened) return std::unexpected(opened.error());
   parts.watch_signals();

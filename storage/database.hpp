@@ -17,6 +17,7 @@
 
 #include "relay/base/bytes.hpp"
 #include "relay/base/error.hpp"
+#include "storage/spool_files.hpp"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -77,7 +78,7 @@ class Database {
  public:
   // Opens or creates; `vfs` names a registered SQLite VFS (tests), nullptr is the system's.
   [[nodiscard]] static Result<std::unique_ptr<Database>> open(const std::string& path,
-                                                              const char* vfs);
+                                                              const char* vfs, SpoolFiles& files);
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
   ~Database();
@@ -106,7 +107,8 @@ class Database {
   [[nodiscard]] Result<> check_schema();
   [[nodiscard]] Result<> migrate();
   [[nodiscard]] Result<std::int64_t> single_integer(const Sql& sql);
-  [[nodiscard]] Result<> create_file() const;
+  [[nodiscard]] Result<> create_file(SpoolFiles& files) const;
+  [[nodiscard]] Result<> renew_log(SpoolFiles& files) const;
 
   std::string path_;
   sqlite3* connection_ = nullptr;

@@ -2,10 +2,8 @@
 //
 // A migration is one script; its place in the list is the user_version it starts from. Scripts that
 // were ever released are never edited: a change is a new script at the end.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -28,6 +26,7 @@ CREATE TABLE message (
   parameters    TEXT    NOT NULL,
   received_ms   INTEGER NOT NULL,
   next_attempt_ms INTEGER NOT NULL,
+  waited_ms     INTEGER NOT NULL DEFAULT 0 CHECK (waited_ms >= 0),
   attempts      INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
   held          INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
   quarantined   INTEGER NOT NULL DEFAULT 0 CHECK (quarantined IN (0, 1)),
@@ -68,9 +67,11 @@ int note_log_pages(void* pages, sqlite3*, const char*, int log_pages) {
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> Database::open(const std::string& path, const char* vfs) {
+Result<std::unique_ptr<Database>> Database::open(const std::string& path, const char* vfs,
+                                                 SpoolFiles& files) {
   std::unique_ptr<Database> database(new Database(path));
-  if (auto done = database->create_file(); !done) return std::unexpected(done.error());
+  if (auto done = database->create_file(files); !done) return std::unexpected(done.error());
+  if (auto done = database->renew_log(files); !done) return std::unexpected(done.error());
   if (auto done = database->connect(vfs); !done) return std::unexpected(done.error());
   if (auto done = database->check_schema(); !done) return std::unexpected(done.error());
   if (auto done = database->configure(); !done) return std::unexpected(done.error());
@@ -79,14 +80,43 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
 }
 
 // SQLite would make the file readable for everybody; its log takes the mode of the database.
-Result<> Database::create_file() const {
-  const FileDescriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) return fail_errno("open " + path_, errno);
-  struct stat status{};
-  if (::fstat(file.get(), &status) != 0) return fail_errno("examine " + path_, errno);
-  if (!S_ISREG(status.st_mode)) {
+Result<> Database::create_file(SpoolFiles& files) const {
+  const int code = files.make_file(path_);
+  if (code >= 0) return {};
+  if (code == -EINVAL) {
     return fail(ErrorKind::corrupt, "open " + path_, "it is no regular file; move it away");
   }
+  return fail_errno("open " + path_, -code);
+}
+
+// What a daemon that was killed, or that stopped at a failed sync, left in the log is perhaps only
+// in the kernel's cache, and after a failed sync it is there marked as written, so that no later
+// sync writes it. Recovery would take it for durable, put acknowledged mail behind it, and a power
+// cut would break the log's chain before that mail. So every octet is written again, in place (a
+// full disk does not hinder it, and a tear meets the same octets), and synced before it is trusted.
+Result<> Database::renew_log(SpoolFiles& files) const {
+  const std::string log = path_ + "-wal";
+  const int fd = files.open_for_rewriting(log);
+  if (fd == -ENOENT) return {};
+  const FileDescriptor file(fd);
+  if (!file) return fail_errno("open " + log, -fd);
+  constexpr std::size_t piece_bytes = std::size_t{64} * 1024;
+  Bytes piece(piece_bytes);
+  for (std::uint64_t offset = 0;;) {
+    const std::int64_t got = files.read_at(file.get(), offset, piece);
+    if (got < 0) return fail_errno("read " + log, static_cast<int>(-got));
+    if (got == 0) break;
+    ByteView rest(piece.data(), static_cast<std::size_t>(got));
+    while (!rest.empty()) {
+      const std::int64_t written = files.write_at(file.get(), offset, rest);
+      if (written <= 0) {
+        return fail_errno("write " + log, written == 0 ? EIO : static_cast<int>(-written));
+      }
+      rest = rest.subspan(static_cast<std::size_t>(written));
+      offset += static_cast<std::uint64_t>(written);
+    }
+  }
+  if (const int code = files.sync(file.get()); code < 0) return fail_errno("sync " + log, -code);
   return {};
 }
 

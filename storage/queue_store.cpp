@@ -42,7 +42,7 @@ constexpr Sql insert_recipient_sql{
     "delay_notified) SELECT ?, ?, ?, ?, ?, ?, ?"};
 constexpr Sql record_message_sql{"record an attempt",
                                  "UPDATE message SET attempts = attempts + ?, next_attempt_ms = ?, "
-                                 "last_error = ? WHERE id = ?"};
+                                 "waited_ms = max(waited_ms, ?), last_error = ? WHERE id = ?"};
 constexpr Sql record_recipient_sql{"record a recipient's outcome",
                                    "UPDATE recipient SET state = ?, last_reply = ?, "
                                    "delay_notified = ? WHERE message = ? AND position = ?"};
@@ -105,22 +105,22 @@ Result<std::unique_ptr<QueueStore>> QueueStore::open(const std::string& state_di
   parts.state_directory = state_directory;
   parts.files = files != nullptr ? files : &parts.real_files;
 
-  Result<FileDescriptor> lock = claim_state_directory(state_directory);
+  Result<FileDescriptor> lock = claim_state_directory(state_directory, *parts.files);
   if (!lock) return std::unexpected(lock.error());
   parts.lock = std::move(*lock);
 
   const std::string spool_folder = state_directory + "/spool";
-  if (auto made = make_private_directory(spool_folder); !made) {
+  if (auto made = make_private_directory(spool_folder, *parts.files); !made) {
     return std::unexpected(made.error());
   }
   parts.spool = std::make_unique<Spool>(spool_folder, *parts.files);
 
-  Result<std::unique_ptr<Database>> database = Database::open(state_directory + "/queue.db", vfs);
+  Result<std::unique_ptr<Database>> database = Database::open(state_directory + "/queue.db", vfs, *parts.files);
   if (!database) return std::unexpected(database.error());
   parts.database = std::move(*database);
   // The names of a new database and its log, without which their synced octets could not be found.
-  if (auto synced = sync_directory(state_directory); !synced) {
-    return std::unexpected(synced.error());
+  if (const int code = parts.files->sync_folder(state_directory); code < 0) {
+    return fail_errno("sync " + state_directory, -code);
   }
 
   if (auto counted = parts.count_all(); !counted) return std::unexpected(counted.error());
@@ -367,6 +367,7 @@ Result<> QueueStore::Parts::record(const AttemptRecord& record) {
     if (!query) return std::unexpected(query.error());
     query->integer(record.counts_as_attempt ? 1 : 0)
         .integer(stored_time(record.next_attempt))
+        .integer(record.waited.count())
         .text(record.last_error)
         .integer(id);
     if (auto done = query->run(); !done) return done;

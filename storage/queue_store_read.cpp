@@ -14,13 +14,15 @@ namespace {
 constexpr Sql summaries_sql{
     "list the queue",
     "SELECT id, received_ms, next_attempt_ms, attempts, held, quarantined, "
-    "header_bytes + body_bytes FROM message WHERE id > ? ORDER BY id LIMIT ?"};
-// The first seven columns as above.
+    "header_bytes + body_bytes, waited_ms, user_name, reverse_path, "
+    "coalesce((SELECT address FROM recipient WHERE message = id AND state = 0 ORDER BY position "
+    "LIMIT 1), '') FROM message WHERE id > ? ORDER BY id LIMIT ?"};
+// The first ten columns as above.
 constexpr Sql load_message_sql{
     "load a message",
     "SELECT id, received_ms, next_attempt_ms, attempts, held, quarantined, "
-    "header_bytes + body_bytes, user_name, reverse_path, parameters, last_error, header_bytes, "
-    "body_bytes, spool_bytes IS NOT NULL, wrapped_key, sealed_header "
+    "header_bytes + body_bytes, waited_ms, user_name, reverse_path, parameters, last_error, "
+    "header_bytes, body_bytes, spool_bytes IS NOT NULL, wrapped_key, sealed_header "
     "FROM message JOIN content ON content.message = message.id WHERE id = ?"};
 constexpr Sql load_recipients_sql{
     "load a message's recipients",
@@ -39,7 +41,7 @@ constexpr Sql spooled_sql{
     "check the spool",
     "SELECT id, spool_bytes FROM message WHERE spool_bytes IS NOT NULL AND NOT quarantined"};
 
-MessageSummary summary_of(const Query& row) {
+MessageSummary read_summary(const Query& row) {
   MessageSummary summary;
   summary.id = queue_id(row.integer_at(0));
   summary.received = wall_time(row.integer_at(1));
@@ -50,6 +52,9 @@ MessageSummary summary_of(const Query& row) {
   summary.held = row.integer_at(4) != 0;
   summary.quarantined = row.integer_at(5) != 0;
   summary.bytes = static_cast<std::uint64_t>(row.integer_at(6));
+  summary.waited = Duration(row.integer_at(7));
+  summary.user_name = row.text_at(8);
+  summary.reverse_path = row.text_at(9);
   return summary;
 }
 
@@ -81,6 +86,16 @@ Result<std::vector<StoredRecipient>> load_recipients(Database& database, QueueId
 
 }  // namespace
 
+MessageSummary summary_of(const NewMessage& message) {
+  return {.id = message.id,
+          .received = message.received,
+          .next_attempt = message.next_attempt,
+          .bytes = message.content.header_bytes + message.content.body_bytes,
+          .user_name = message.user_name,
+          .reverse_path = message.sender.reverse_path,
+          .first_recipient = message.recipients.empty() ? "" : message.recipients.front().address};
+}
+
 Result<std::vector<MessageSummary>> QueueStore::summaries(std::size_t messages_max, QueueId after) {
   if (auto living = parts_->alive(); !living) return std::unexpected(living.error());
   auto query = parts_->database->query(summaries_sql);
@@ -93,7 +108,8 @@ Result<std::vector<MessageSummary>> QueueStore::summaries(std::size_t messages_m
     const Result<bool> row = query->next();
     if (!row) return std::unexpected(row.error());
     if (!*row) return summaries;
-    summaries.push_back(summary_of(*query));
+    summaries.push_back(read_summary(*query));
+    summaries.back().first_recipient = query->text_at(10);
   }
 }
 
@@ -106,15 +122,14 @@ Result<StoredMessage> QueueStore::load(QueueId id) {
   if (!*row) return no_such_message(load_message_sql, id);
 
   StoredMessage message;
-  message.summary = summary_of(*query);
-  message.user_name = query->text_at(7);
-  message.sender = {query->text_at(8), query->text_at(9)};
-  message.last_error = query->text_at(10);
-  message.content.header_bytes = static_cast<std::uint64_t>(query->integer_at(11));
-  message.content.body_bytes = static_cast<std::uint64_t>(query->integer_at(12));
-  message.content.spooled = query->integer_at(13) != 0;
-  message.content.wrapped_key = query->blob_at(14);
-  message.content.sealed_header = query->blob_at(15);
+  message.summary = read_summary(*query);
+  message.sender = {message.summary.reverse_path, query->text_at(10)};
+  message.last_error = query->text_at(11);
+  message.content.header_bytes = static_cast<std::uint64_t>(query->integer_at(12));
+  message.content.body_bytes = static_cast<std::uint64_t>(query->integer_at(13));
+  message.content.spooled = query->integer_at(14) != 0;
+  message.content.wrapped_key = query->blob_at(15);
+  message.content.sealed_header = query->blob_at(16);
 
   Result<std::vector<StoredRecipient>> recipients = load_recipients(*parts_->database, id);
   if (!recipients) return std::unexpected(recipients.error());
@@ -203,8 +218,9 @@ Result<std::vector<QueueId>> QueueStore::Parts::damaged() {
     if (!row) return std::unexpected(row.error());
     if (!*row) return damaged;
     const QueueId id = queue_id(query->integer_at(0));
-    const std::optional<std::uint64_t> found = spool->size(id);
-    if (!found || *found != static_cast<std::uint64_t>(query->integer_at(1))) damaged.push_back(id);
+    const Result<std::optional<std::uint64_t>> found = spool->size(id);
+    if (!found) return std::unexpected(found.error());
+    if (*found != static_cast<std::uint64_t>(query->integer_at(1))) damaged.push_back(id);
   }
 }
 

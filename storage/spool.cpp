@@ -1,16 +1,10 @@
 // The spool folder; see spool.hpp.
 #include "storage/spool.hpp"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
-#include <memory>
 #include <vector>
 
 namespace postern::storage {
@@ -19,10 +13,6 @@ namespace {
 
 constexpr std::string_view partial_suffix = ".partial";
 constexpr std::string_view body_suffix = ".body";
-
-struct CloseFolder {
-  void operator()(DIR* folder) const { ::closedir(folder); }
-};
 
 }  // namespace
 
@@ -112,20 +102,19 @@ void Spool::remove(QueueId id) { static_cast<void>(files_->unlink(body_path(id))
 
 Result<Bytes> Spool::read(QueueId id, std::uint64_t offset, std::size_t bytes_max) const {
   const std::string path = body_path(id);
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const int fd = files_->open_for_reading(path);
+  const FileDescriptor file(fd);
   if (!file) {
-    if (errno != ENOENT) return fail_errno("open " + path, errno);
+    if (fd != -ENOENT) return fail_errno("open " + path, -fd);
     return fail(ErrorKind::corrupt, "open " + path,
                 "the body of this message is gone; ask the sender to send it again");
   }
-  if (offset > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) return Bytes{};
   Bytes octets(std::min(bytes_max, spool_read_bytes_max));
   std::size_t filled = 0;
   while (filled < octets.size()) {
-    const ssize_t got = ::pread(file.get(), octets.data() + filled, octets.size() - filled,
-                                static_cast<off_t>(offset + filled));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("read " + path, errno);
+    const std::int64_t got =
+        files_->read_at(file.get(), offset + filled, std::span(octets).subspan(filled));
+    if (got < 0) return fail_errno("read " + path, static_cast<int>(-got));
     if (got == 0) break;
     filled += static_cast<std::size_t>(got);
   }
@@ -133,19 +122,22 @@ Result<Bytes> Spool::read(QueueId id, std::uint64_t offset, std::size_t bytes_ma
   return octets;
 }
 
-std::optional<std::uint64_t> Spool::size(QueueId id) const {
-  struct stat status{};
-  if (::lstat(body_path(id).c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
-  return static_cast<std::uint64_t>(status.st_size);
+Result<std::optional<std::uint64_t>> Spool::size(QueueId id) const {
+  const std::string path = body_path(id);
+  const std::int64_t octets = files_->size(path);
+  if (octets >= 0) return static_cast<std::uint64_t>(octets);
+  if (octets == -ENOENT || octets == -EINVAL) return std::nullopt;
+  return fail_errno("examine " + path, static_cast<int>(-octets));
 }
 
 Result<std::uint64_t> Spool::sweep(const std::function<Result<bool>(QueueId)>& wanted) {
-  const std::unique_ptr<DIR, CloseFolder> folder(::opendir(folder_.c_str()));
-  if (!folder) return fail_errno("list " + folder_, errno);
+  std::vector<std::string> names;
+  if (const int code = files_->list(folder_, names); code < 0) {
+    return fail_errno("list " + folder_, -code);
+  }
   std::vector<std::string> unwanted;
-  errno = 0;
-  while (const dirent* entry = ::readdir(folder.get())) {
-    const std::string_view name = entry->d_name;
+  for (const std::string& entry : names) {
+    const std::string_view name = entry;
     if (name.ends_with(partial_suffix)) {
       unwanted.emplace_back(name);
     } else if (name.ends_with(body_suffix)) {
@@ -160,9 +152,7 @@ Result<std::uint64_t> Spool::sweep(const std::function<Result<bool>(QueueId)>& w
       }
       if (!keep) unwanted.emplace_back(name);
     }
-    errno = 0;
   }
-  if (errno != 0) return fail_errno("list " + folder_, errno);
   std::uint64_t swept = 0;
   for (const std::string& name : unwanted) {
     const std::string path = folder_ + "/" + name;

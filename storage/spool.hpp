@@ -46,8 +46,9 @@ class Spool {
   void remove(QueueId id);  // a file that stays is swept at the next start
 
   [[nodiscard]] Result<Bytes> read(QueueId id, std::uint64_t offset, std::size_t bytes_max) const;
-  [[nodiscard]] std::optional<std::uint64_t> size(
-      QueueId id) const;  // nothing: there is no such file
+  // Nothing: there is no such file. A medium that cannot be read is an Error: mail is not called
+  // damaged for it.
+  [[nodiscard]] Result<std::optional<std::uint64_t>> size(QueueId id) const;
 
   // Removes every file of ours for which `wanted` says no; the count of those removed.
   [[nodiscard]] Result<std::uint64_t> sweep(const std::function<Result<bool>(QueueId)>& wanted);

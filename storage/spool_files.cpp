@@ -1,12 +1,16 @@
-// The real spool file operations; see spool_files.hpp.
+// The real file operations; see spool_files.hpp.
 #include "storage/spool_files.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <limits>
+#include <memory>
 
 #include "relay/base/file.hpp"
 
@@ -15,6 +19,14 @@ namespace postern::storage {
 namespace {
 
 int outcome(int code) { return code == 0 ? 0 : -errno; }
+
+bool beyond_any_file(std::uint64_t offset) {
+  return offset > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+}
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { ::closedir(folder); }
+};
 
 }  // namespace
 
@@ -52,6 +64,63 @@ Result<std::uint64_t> SpoolFiles::free_bytes(const std::string& path) {
     return fail_errno("measure the free room of " + path, errno);
   }
   return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
+}
+
+int SpoolFiles::make_folder(const std::string& path) {
+  return outcome(::mkdir(path.c_str(), 0700));
+}
+
+int SpoolFiles::make_file(const std::string& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return -errno;
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) return -errno;
+  return S_ISREG(status.st_mode) ? 0 : -EINVAL;
+}
+
+int SpoolFiles::open_for_reading(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  return fd >= 0 ? fd : -errno;
+}
+
+int SpoolFiles::open_for_rewriting(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  return fd >= 0 ? fd : -errno;
+}
+
+std::int64_t SpoolFiles::read_at(int fd, std::uint64_t offset, std::span<std::byte> octets) {
+  if (beyond_any_file(offset)) return 0;
+  while (true) {
+    const ssize_t got = ::pread(fd, octets.data(), octets.size(), static_cast<off_t>(offset));
+    if (got >= 0) return got;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+std::int64_t SpoolFiles::write_at(int fd, std::uint64_t offset, ByteView octets) {
+  if (beyond_any_file(offset)) return -EFBIG;
+  while (true) {
+    const ssize_t written = ::pwrite(fd, octets.data(), octets.size(), static_cast<off_t>(offset));
+    if (written >= 0) return written;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+std::int64_t SpoolFiles::size(const std::string& path) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0) return -errno;
+  return S_ISREG(status.st_mode) ? std::int64_t{status.st_size} : -EINVAL;
+}
+
+int SpoolFiles::list(const std::string& path, std::vector<std::string>& names) {
+  const std::unique_ptr<DIR, CloseFolder> folder(::opendir(path.c_str()));
+  if (!folder) return -errno;
+  errno = 0;
+  while (const dirent* entry = ::readdir(folder.get())) {
+    names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  return -errno;
 }
 
 }  // namespace postern::storage

@@ -1,11 +1,14 @@
-// Every operation on spool files, in one place, so that a fault test can fail the nth of them.
+// Every file operation of the store that is not SQLite's, in one place, so that a fault test can
+// fail the nth of them or run the store on a simulated disk.
 //
 // Promise: thin calls of the system, interrupted ones repeated; no decision is made here. Numbers
-// below zero are errno with its sign turned.
+// below zero are errno with its sign turned. Descriptors are closed by FileDescriptor.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "relay/base/bytes.hpp"
 #include "relay/base/error.hpp"
@@ -21,6 +24,19 @@ struct SpoolFiles {
   [[nodiscard]] virtual int unlink(const std::string& path);
   [[nodiscard]] virtual int sync_folder(const std::string& path);
   [[nodiscard]] virtual Result<std::uint64_t> free_bytes(const std::string& path);
+
+  [[nodiscard]] virtual int make_folder(const std::string& path);  // mode 0700
+  // The file that is there or an empty one of mode 0600; -EINVAL when it is no regular file.
+  [[nodiscard]] virtual int make_file(const std::string& path);
+  [[nodiscard]] virtual int open_for_reading(const std::string& path);    // a descriptor
+  [[nodiscard]] virtual int open_for_rewriting(const std::string& path);  // for reading as well
+  [[nodiscard]] virtual std::int64_t read_at(int fd, std::uint64_t offset,
+                                             std::span<std::byte> octets);
+  [[nodiscard]] virtual std::int64_t write_at(int fd, std::uint64_t offset, ByteView octets);
+  // Octets of a regular file; -EINVAL when it is something else.
+  [[nodiscard]] virtual std::int64_t size(const std::string& path);
+  // Appends the names in a folder.
+  [[nodiscard]] virtual int list(const std::string& path, std::vector<std::string>& names);
 };
 
 }  // namespace postern::storage

@@ -43,16 +43,20 @@ Result<> check_owner_and_mode(const std::string& path) {
 
 }  // namespace
 
-Result<> make_private_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) != 0) {
-    if (errno == EEXIST) return {};
-    return fail_errno("make directory " + path, errno);
-  }
-  return sync_directory(parent_of(path));
+Result<> make_private_directory(const std::string& path, SpoolFiles& files) {
+  const int made = files.make_folder(path);
+  if (made < 0 && made != -EEXIST) return fail_errno("make directory " + path, -made);
+  // Also where it was there already: an earlier start may have made it and died before this sync.
+  const std::string parent = parent_of(path);
+  const int synced = files.sync_folder(parent);
+  if (synced >= 0) return {};
+  // Somebody else made it in a folder that we may not read: then it is theirs to sync.
+  if (made == -EEXIST && (synced == -EACCES || synced == -EPERM)) return {};
+  return fail_errno("sync directory " + parent, -synced);
 }
 
-Result<FileDescriptor> claim_state_directory(const std::string& path) {
-  if (auto made = make_private_directory(path); !made) return std::unexpected(made.error());
+Result<FileDescriptor> claim_state_directory(const std::string& path, SpoolFiles& files) {
+  if (auto made = make_private_directory(path, files); !made) return std::unexpected(made.error());
   if (auto good = check_owner_and_mode(path); !good) return std::unexpected(good.error());
 
   const std::string lock_path = path + "/lock";

@@ -5,15 +5,18 @@
 
 #include "relay/base/error.hpp"
 #include "relay/base/file.hpp"
+#include "storage/spool_files.hpp"
 
 namespace postern::storage {
 
 // Makes `path` (0700) where it is missing; refuses one of another user or one that group or others
 // can enter; then takes the lock. The lock lives as long as the descriptor and dies with the
 // process, so a crash leaves nothing to clean up.
-[[nodiscard]] Result<FileDescriptor> claim_state_directory(const std::string& path);
+[[nodiscard]] Result<FileDescriptor> claim_state_directory(const std::string& path,
+                                                           SpoolFiles& files);
 
-// Makes `path` (0700) and syncs its parent, so that it is still there after a power cut.
-[[nodiscard]] Result<> make_private_directory(const std::string& path);
+// Makes `path` (0700) where it is missing and syncs its parent, so that it is still there after a
+// power cut.
+[[nodiscard]] Result<> make_private_directory(const std::string& path, SpoolFiles& files);
 
 }  // namespace postern::storage

@@ -1,8 +1,8 @@
 // What the queue keeps of a message, and what it tells of one: plain values, no SQL.
 //
 // Promise: everything that delivery and the operator's command need; the content stays sealed until
-// delivery opens it with the message key. Sharp edge: MessageSummary is all the scheduler holds for
-// each waiting message; keep it small.
+// delivery opens it with the message key. Sharp edge: a page of thousands of MessageSummary is in
+// memory at once while the queue is loaded; keep it small.
 #pragma once
 
 #include <cstdint>
@@ -59,15 +59,22 @@ struct MessageSummary {
   QueueId id;
   WallTime received;
   WallTime next_attempt;
+  Duration waited{};  // while the relay ran, up to the last record; see relay/queue/retry.hpp
   std::uint32_t attempts = 0;
   bool held = false;
   bool quarantined = false;  // its content is damaged or gone; kept for a person to decide
   std::uint64_t bytes = 0;   // header and body
+  // For the choice of its lane in the scheduler.
+  std::string user_name;
+  std::string reverse_path;
+  std::string first_recipient;  // of those still waiting; empty when nobody is
 };
+
+// What the scheduler must know of a message that was just stored.
+[[nodiscard]] MessageSummary summary_of(const NewMessage& message);
 
 struct StoredMessage {
   MessageSummary summary;
-  std::string user_name;
   StoredSender sender;
   std::vector<StoredRecipient> recipients;
   StoredContent content;   // sealed_body is left out: read it by read_body()
@@ -87,6 +94,7 @@ struct AttemptRecord {
   std::vector<Recipient> recipients;  // those that changed
   bool counts_as_attempt = true;      // raises `attempts`
   WallTime next_attempt;              // for those still waiting
+  Duration waited{};                  // so far, while the relay ran
   std::string last_error;
   std::optional<NewMessage>
       report;  // a delivery status notification, made durable in the same commit

@@ -42,7 +42,7 @@ Json message_object(const storage::StoredMessage& message) {
   }
   Json object;
   object["id"] = message.summary.id.text();
-  object["user"] = message.user_name;
+  object["user"] = message.summary.user_name;
   object["sender"] = message.sender.reverse_path;
   object["recipients"] = std::move(recipients);
   object["received"] = format_timestamp(message.summary.received);

@@ -25,14 +25,16 @@ storage::RecipientState state_of(queue::Outcome::Kind kind) {
 
 void DeliveryAttempt::conclude() {
   using Kind = queue::Outcome::Kind;
+  events_.transactions_over();
   const WallTime now = read_clocks().wall;
+  record_.waited = waited();
   for (auto& target : targets_) {
     if (target.outcome) continue;
     target.outcome =
         damage_ ? queue::delayed_by_trouble("4.3.0", "quarantined: " + damage_->detail)
                 : queue::delayed_by_trouble("4.3.5", "no upstream of its route is configured");
   }
-  if (!damage_) expire(now);
+  if (!damage_) expire();
   for (auto& target : targets_) {
     const queue::Outcome& outcome = *target.outcome;
     result_.figures.relayed += outcome.kind == Kind::relayed ? 1 : 0;
@@ -52,8 +54,8 @@ void DeliveryAttempt::conclude() {
   prepare_report(now);
 }
 
-void DeliveryAttempt::expire(WallTime now) {
-  if (!queue::has_expired(settings_->retry, message_.summary.received, now)) return;
+void DeliveryAttempt::expire() {
+  if (!queue::has_expired(settings_->retry, record_.waited)) return;
   for (auto& target : targets_) {
     if (target.outcome->kind != queue::Outcome::Kind::delayed) continue;
     const bool tried_now = !groups_.empty();
@@ -66,8 +68,8 @@ void DeliveryAttempt::expire(WallTime now) {
 // §4.1).
 void DeliveryAttempt::prepare_report(WallTime now) {
   using Kind = queue::Outcome::Kind;
-  const bool own_report = message_.user_name.empty();
-  const bool delay_due = queue::delay_notice_due(settings_->retry, message_.summary.received, now);
+  const bool own_report = message_.summary.user_name.empty();
+  const bool delay_due = queue::delay_notice_due(settings_->retry, record_.waited);
   std::vector<message::ReportedRecipient> reported;
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     const Target& target = targets_[i];
@@ -84,7 +86,7 @@ void DeliveryAttempt::prepare_report(WallTime now) {
     } else if (delay_due && !message_.recipients[target.position].delay_notified) {
       wanted = !own_report && queue::wants_delay_report(sender_.reverse_path, notify);
       entry.action = message::ReportAction::delayed;
-      entry.will_retry_until = message_.summary.received + settings_->retry.lifetime_max;
+      entry.will_retry_until = now + (settings_->retry.lifetime_max - record_.waited);
       record_.recipients[i].delay_notified = true;
     }
     if (!wanted) continue;
@@ -125,7 +127,7 @@ void DeliveryAttempt::prepare_report(WallTime now) {
       [this, alive = alive_, work = std::move(work)]() mutable {
         if (!*alive) return;
         if (work->report) {
-          result_.report = work->report->id;
+          result_.report = storage::summary_of(*work->report);
           record_.report = std::move(*work->report);
         }
         record();
@@ -182,7 +184,7 @@ void DeliveryAttempt::recorded(postern::Result<> result) {
   if (result_.report) {
     services_.log.event(LogLevel::info, "report-queued")
         .field("queue_id", message_.summary.id.text())
-        .field("report_queue_id", result_.report->text());
+        .field("report_queue_id", result_.report->id.text());
   }
   if (result_.gone) {
     services_.log.event(LogLevel::info, "message-done")

@@ -10,13 +10,15 @@ namespace postern::delivery {
 
 DeliveryAttempt::DeliveryAttempt(net::Loop& home, const DeliveryServices& services,
                                  SettingsSnapshot settings, FindPool find_pool,
-                                 storage::StoredMessage message, Callback<Result> finished)
+                                 storage::StoredMessage message, MonotonicTime waiting_since,
+                                 Events events)
     : home_(home),
       services_(services),
       settings_(std::move(settings)),
       find_pool_(std::move(find_pool)),
       message_(std::move(message)),
-      finished_(std::move(finished)),
+      waiting_since_(waiting_since),
+      events_(std::move(events)),
       record_timer_(home) {
   result_.id = message_.summary.id;
   record_.id = message_.summary.id;
@@ -41,34 +43,23 @@ void DeliveryAttempt::start() {
     }
     targets_.push_back({position, std::move(*recipient), std::nullopt});
   }
-  if (queue::has_expired(settings_->retry, message_.summary.received, read_clocks().wall)) {
+  if (queue::has_expired(settings_->retry, waited())) {
     conclude();
     return;
   }
   group_by_route();
-  if (put_off()) return;
   next_transaction();
 }
 
-// Before anything was tried: leaves the place to mail for other upstreams when this one is crowded.
-bool DeliveryAttempt::put_off() {
-  const bool crowded = std::ranges::any_of(groups_, [this](const Group& group) {
-    UpstreamPool* const pool = find_pool_(group.upstreams.front());
-    return pool != nullptr && pool->crowded();
-  });
-  if (!crowded) return false;
-  result_.retry_after = crowded_delay;
-  finish();
-  return true;
-}
+Duration DeliveryAttempt::waited() const { return read_clocks().monotonic - waiting_since_; }
 
-void DeliveryAttempt::finish() { std::exchange(finished_, {})(result_); }
+void DeliveryAttempt::finish() { std::exchange(events_.finished, {})(result_); }
 
 void DeliveryAttempt::group_by_route() {
   for (std::size_t index = 0; index < targets_.size(); ++index) {
     const auto* upstreams =
         policy::find_upstreams(settings_->routes, targets_[index].recipient.mailbox,
-                               sender_.reverse_path, message_.user_name);
+                               sender_.reverse_path, message_.summary.user_name);
     if (upstreams == nullptr) {
       targets_[index].outcome =
           queue::delayed_by_trouble("4.4.4", "no [[route]] of the configuration matches " +

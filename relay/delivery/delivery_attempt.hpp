@@ -4,8 +4,8 @@
 // Promise: every recipient still waiting gets exactly one outcome; upstreams of a route are tried
 // in order, the next one only for recipients of which the last one heard nothing final; the record
 // (and the report, in the same commit) is durable before `finished` is told, and before the
-// scheduler hears of the message again. Sharp edge: `finished` comes from a fresh stack and may
-// destroy the attempt.
+// scheduler hears of the message again. Sharp edge: `finished` may come from inside start() or of
+// any answer; its receiver destroys the attempt from a fresh stack only.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,6 @@ struct AttemptFigures {  // recipients
   std::uint64_t failed = 0;
 };
 
-// An attempt whose upstream is crowded comes back after this; it does not count as one.
-inline constexpr Duration crowded_delay = std::chrono::seconds(3);
 // A record that found no room is asked for again; delivering again instead would make duplicates.
 inline constexpr Duration record_retry_delay = std::chrono::seconds(5);
 
@@ -41,13 +39,21 @@ class DeliveryAttempt {
     bool gone = false;  // nobody waits any more
     bool quarantined = false;
     std::optional<Duration> retry_after;
-    std::optional<QueueId> report;  // a report was queued in the same commit
+    std::optional<storage::MessageSummary> report;  // was queued in the same commit
     AttemptFigures figures;
   };
   using FindPool = std::function<UpstreamPool*(std::string_view upstream)>;
 
+  struct Events {
+    // No transaction of it runs any more; the record is still to be written.
+    Callback<> transactions_over;
+    Callback<Result> finished;
+  };
+
+  // The message's age counts from `waiting_since`.
   DeliveryAttempt(net::Loop& home, const DeliveryServices& services, SettingsSnapshot settings,
-                  FindPool find_pool, storage::StoredMessage message, Callback<Result> finished);
+                  FindPool find_pool, storage::StoredMessage message, MonotonicTime waiting_since,
+                  Events events);
   ~DeliveryAttempt();
   DeliveryAttempt(const DeliveryAttempt&) = delete;
   DeliveryAttempt& operator=(const DeliveryAttempt&) = delete;
@@ -72,11 +78,11 @@ class DeliveryAttempt {
                         std::optional<Error> source_error);
   void no_session(const std::vector<std::size_t>& targets, const Trouble& trouble);
   void conclude();
-  void expire(WallTime now);
+  void expire();
   void prepare_report(WallTime now);
+  [[nodiscard]] Duration waited() const;
   void record();
   void recorded(postern::Result<> result);
-  [[nodiscard]] bool put_off();
   void finish();
   void quarantine(const Error& error);
   void log_outcome(const Target& target) const;
@@ -86,7 +92,8 @@ class DeliveryAttempt {
   SettingsSnapshot settings_;
   FindPool find_pool_;
   storage::StoredMessage message_;
-  Callback<Result> finished_;
+  MonotonicTime waiting_since_;
+  Events events_;
   smtp::Sender sender_;
   std::vector<Target> targets_;
   std::vector<Group> groups_;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "relay/queue/envelope_codec.hpp"
+
 namespace postern::delivery {
 
 Result<std::unique_ptr<DeliveryEngine>> DeliveryEngine::create(DeliveryServices services,
@@ -38,6 +40,7 @@ void DeliveryEngine::make_pools() {
   for (const auto& upstream : settings_->upstreams) {
     pools_.emplace(upstream->name, std::make_unique<UpstreamPool>(*loop_, *resolver_, services_.log,
                                                                   settings_->hostname, upstream));
+    scheduler_.set_slots(upstream->name, upstream->connections_max * slots_per_connection);
   }
 }
 
@@ -67,7 +70,7 @@ void DeliveryEngine::load_queue(QueueId after) {
       }
       const Now now = read_clocks();
       for (const auto& summary : *summaries) {
-        if (!scheduler_.knows(summary.id)) scheduler_.add(summary, now);
+        if (!scheduler_.knows(summary.id)) schedule(summary, now);
       }
       if (summaries->size() == summaries_page) load_queue(summaries->back().id);
       tick();
@@ -79,9 +82,24 @@ void DeliveryEngine::load_queue(QueueId after) {
   }
 }
 
-void DeliveryEngine::message_queued(QueueId id) {
-  if (!loop_->post([this, id] {
-        scheduler_.add_due(id, read_clocks().monotonic);
+// The next hop is a hint for fairness: the first upstream of the first recipient's route.
+void DeliveryEngine::schedule(const storage::MessageSummary& summary, Now now) {
+  std::string_view next_hop;
+  const auto sender = queue::from_stored(storage::StoredSender{summary.reverse_path, {}});
+  const auto recipient = smtp::parse_mailbox(summary.first_recipient, true);
+  if (sender && recipient) {
+    const auto* upstreams = policy::find_upstreams(settings_->routes, *recipient,
+                                                   sender->reverse_path, summary.user_name);
+    if (upstreams != nullptr) next_hop = upstreams->front();
+  }
+  scheduler_.add(summary, next_hop, now);
+}
+
+void DeliveryEngine::message_queued(storage::MessageSummary summary) {
+  const QueueId id = summary.id;
+  if (!loop_->post([this, summary = std::move(summary)] {
+        // Loading the queue may have met it first, and may even have begun it.
+        if (!scheduler_.knows(summary.id)) schedule(summary, read_clocks());
         tick();
       })) {
     services_.log.event(LogLevel::error, "delivery-not-told")
@@ -116,38 +134,11 @@ void DeliveryEngine::begin_attempt(QueueId id) {
   storage::LoadMessage request{id, {}};
   request.done = [this, id](Result<storage::StoredMessage> message) {
     static_cast<void>(loop_->post([this, id, message = std::move(message)]() mutable {
-      if (!message) {
-        const bool removed = message.error().kind == ErrorKind::not_found;
-        const bool damaged = message.error().kind == ErrorKind::corrupt;
-        if (damaged) {
-          static_cast<void>(services_.storage.post(
-              storage::SetQuarantined{id, message.error().text(), storage::Done{}}));
-        }
-        if (!removed) {
-          services_.log.event(LogLevel::error, "message-not-loaded")
-              .field("queue_id", id.text())
-              .field("error", message.error().text());
-        }
-        attempt_finished({.id = id,
-                          .gone = removed,
-                          .quarantined = damaged,
-                          .retry_after = settings_->retry.retry_delay_min,
-                          .report = {},
-                          .figures = {}});
-        return;
+      if (message) {
+        start_attempt(std::move(*message));
+      } else {
+        message_not_loaded(id, message.error());
       }
-      auto find_pool = [this](std::string_view name) -> UpstreamPool* {
-        const auto pool = pools_.find(name);
-        return pool == pools_.end() || stopping_ ? nullptr : pool->second.get();
-      };
-      auto attempt = std::make_unique<DeliveryAttempt>(
-          *loop_, services_, settings_, std::move(find_pool), std::move(*message),
-          [this](DeliveryAttempt::Result result) {
-            static_cast<void>(loop_->post([this, result] { attempt_finished(result); }));
-          });
-      DeliveryAttempt* const started = attempt.get();
-      attempts_[id] = std::move(attempt);
-      started->start();
     }));
   };
   if (!services_.storage.post(std::move(request))) {
@@ -156,19 +147,65 @@ void DeliveryEngine::begin_attempt(QueueId id) {
   }
 }
 
+void DeliveryEngine::start_attempt(storage::StoredMessage message) {
+  const QueueId id = message.summary.id;
+  const MonotonicTime now = read_clocks().monotonic;
+  auto find_pool = [this](std::string_view name) -> UpstreamPool* {
+    const auto pool = pools_.find(name);
+    return pool == pools_.end() || stopping_ ? nullptr : pool->second.get();
+  };
+  DeliveryAttempt::Events events{
+      .transactions_over =
+          [this, id] {
+            scheduler_.give_slot_back(id);
+            tick();
+          },
+      .finished =
+          [this](DeliveryAttempt::Result result) {
+            static_cast<void>(
+                loop_->post([this, result = std::move(result)] { attempt_finished(result); }));
+          }};
+  auto attempt = std::make_unique<DeliveryAttempt>(
+      *loop_, services_, settings_, std::move(find_pool), std::move(message),
+      scheduler_.waiting_since(id).value_or(now), std::move(events));
+  DeliveryAttempt* const started = attempt.get();
+  attempts_[id] = std::move(attempt);
+  started->start();
+}
+
+void DeliveryEngine::message_not_loaded(QueueId id, const Error& error) {
+  const bool removed = error.kind == ErrorKind::not_found;
+  const bool damaged = error.kind == ErrorKind::corrupt;
+  if (damaged) {
+    static_cast<void>(
+        services_.storage.post(storage::SetQuarantined{id, error.text(), storage::Done{}}));
+  }
+  if (!removed) {
+    services_.log.event(LogLevel::error, "message-not-loaded")
+        .field("queue_id", id.text())
+        .field("error", error.text());
+  }
+  attempt_finished({.id = id,
+                    .gone = removed,
+                    .quarantined = damaged,
+                    .retry_after = settings_->retry.retry_delay_min,
+                    .report = {},
+                    .figures = {}});
+}
+
 void DeliveryEngine::attempt_finished(DeliveryAttempt::Result result) {
   attempts_.erase(result.id);
   figures_.relayed += result.figures.relayed;
   figures_.delayed += result.figures.delayed;
   figures_.failed += result.figures.failed;
-  const MonotonicTime now = read_clocks().monotonic;
+  const Now now = read_clocks();
   if (result.gone || result.quarantined) {
     scheduler_.finished(result.id);
   } else {
-    scheduler_.put_back(result.id,
-                        now + result.retry_after.value_or(settings_->retry.retry_delay_min));
+    scheduler_.put_back(
+        result.id, now.monotonic + result.retry_after.value_or(settings_->retry.retry_delay_min));
   }
-  if (result.report) scheduler_.add_due(*result.report, now);
+  if (result.report) schedule(*result.report, now);
   std::erase_if(old_pools_,
                 [](const auto& pool) { return !pool->busy() && pool->connections() == 0; });
   if (stopping_) {

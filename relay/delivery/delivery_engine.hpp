@@ -2,7 +2,8 @@
 // in flight.
 //
 // Promise: what the store holds is tried when it is due and never before; a message is in one
-// attempt at a time; a dead upstream holds up only its own mail (its pool answers at once). stop()
+// attempt at a time; a dead or slow upstream holds up only its own mail, and a user who floods only
+// his own (the scheduler's lanes and slots). stop()
 // begins nothing new, lets transactions in flight end (at most delivery_grace), and joins.
 // Questions from other threads are answered on the asker's loop. Sharp edge: a message removed by
 // the operator while it is being tried is refused ("busy"): the upstream may have it already.
@@ -27,7 +28,10 @@
 namespace postern::delivery {
 
 // Messages loaded and being tried at once; bounds memory (a sealed header and an envelope each).
-inline constexpr std::size_t attempts_max = 128;
+inline constexpr std::size_t attempts_max = 512;
+// Messages tried at once over an upstream, for each of its connections: one in the connection's
+// hands and one loaded and waiting, so that no connection idles and no user waits behind a heap.
+inline constexpr std::size_t slots_per_connection = 2;
 inline constexpr std::size_t summaries_page = 4'096;
 inline constexpr Duration delivery_grace = std::chrono::seconds(20);
 
@@ -51,7 +55,7 @@ class DeliveryEngine {
   ~DeliveryEngine();
   void start();
   // From any thread:
-  void message_queued(QueueId id);
+  void message_queued(storage::MessageSummary summary);
   void configure(SettingsSnapshot settings);
   void begin_stop();
   void join();
@@ -64,10 +68,13 @@ class DeliveryEngine {
   DeliveryEngine(DeliveryServices services, SettingsSnapshot settings,
                  std::unique_ptr<net::Loop> loop, std::unique_ptr<net::Resolver> resolver);
   void load_queue(QueueId after);
+  void schedule(const storage::MessageSummary& summary, Now now);
   void make_pools();
   void tick();
   void arm_timer();
   void begin_attempt(QueueId id);
+  void start_attempt(storage::StoredMessage message);
+  void message_not_loaded(QueueId id, const Error& error);
   void attempt_finished(DeliveryAttempt::Result result);
   [[nodiscard]] Result<> change(QueueChange change, QueueId id);
   void remove_unscheduled(net::Loop& home, QueueId id, Callback<Result<std::size_t>> answer);

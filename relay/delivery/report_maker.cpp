@@ -39,14 +39,15 @@ std::string sign_report(const DeliverySnapshot& settings, const message::Report&
 
 std::optional<smtp::Mailbox> report_addressee(const DeliverySnapshot& settings,
                                               const storage::StoredMessage& message) {
-  if (message.user_name.empty()) {  // our own report
+  if (message.summary.user_name.empty()) {  // our own report
     for (const auto& recipient : message.recipients) {
       const auto mailbox = smtp::parse_mailbox(recipient.address, true);
       if (mailbox && smtp::same_mailbox(*mailbox, settings.postmaster)) return std::nullopt;
     }
     return settings.postmaster;
   }
-  if (const auto owner = settings.owners.find(message.user_name); owner != settings.owners.end()) {
+  if (const auto owner = settings.owners.find(message.summary.user_name);
+      owner != settings.owners.end()) {
     return owner->second;
   }
   if (auto sender = smtp::parse_mailbox(message.sender.reverse_path, true)) return sender;
@@ -67,7 +68,7 @@ Result<storage::NewMessage> make_report(const DeliverySnapshot& settings,
   facts.queue_id = message.summary.id.text();
   facts.message_id = id.text() + "." + crypto::random_hex(8) + "@" + settings.hostname;
   facts.boundary_token = crypto::random_hex(16);
-  facts.user_name = message.user_name;
+  facts.user_name = message.summary.user_name;
   facts.arrival = message.summary.received;
   facts.now = now;
   if (const auto sender = queue::from_stored(message.sender))

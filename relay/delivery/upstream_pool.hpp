@@ -26,10 +26,6 @@ inline constexpr Duration idle_connection_timeout = std::chrono::seconds(15);
 inline constexpr Duration down_delay_min = std::chrono::seconds(2);
 inline constexpr Duration down_delay_max = std::chrono::minutes(1);
 
-// A slow upstream holds at most this many of the engine's attempts; the rest go to others
-// meanwhile.
-inline constexpr std::size_t jobs_waiting_max = 48;
-
 // One transaction to be done.
 struct TransactionJob {
   smtp::Envelope envelope;
@@ -50,8 +46,6 @@ class UpstreamPool {
   // No further jobs are begun; idle connections say QUIT.
   void stop();
   [[nodiscard]] bool busy() const;
-  // So many jobs wait that another message should not take a place of the engine's for it.
-  [[nodiscard]] bool crowded() const { return waiting_.size() >= jobs_waiting_max; }
   [[nodiscard]] std::size_t connections() const { return members_.size(); }
   [[nodiscard]] const std::string& last_error() const { return last_error_; }
   [[nodiscard]] const UpstreamSettings& settings() const { return *upstream_; }

@@ -1,11 +1,10 @@
 // The retry schedule's arithmetic (RFC 5321 §4.5.4.1).
 //
-// Promise: no overflow whatever the settings, the count of attempts or a time read from the disk; a
+// Promise: no overflow whatever the settings or the count of attempts; a
 // delay is never zero, so that a wrong setting cannot make a busy loop.
 #include "relay/queue/retry.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace postern::queue {
 namespace {
@@ -13,16 +12,6 @@ namespace {
 constexpr Duration delay_floor = std::chrono::milliseconds(1);
 // A tenth of the delay is left to chance: enough to part a crowd, too little to miss a notice.
 constexpr Duration::rep spread_divisor = 10;
-
-// How long ago `then` was; zero when it is still to come. The difference of two arbitrary times may
-// not fit a Duration, so it is taken unsigned and cut.
-Duration age_of(WallTime then, WallTime now) {
-  if (now <= then) return Duration::zero();
-  const auto age = static_cast<std::uint64_t>(now.time_since_epoch().count()) -
-                   static_cast<std::uint64_t>(then.time_since_epoch().count());
-  constexpr auto age_max = static_cast<std::uint64_t>(std::numeric_limits<Duration::rep>::max());
-  return Duration(static_cast<Duration::rep>(std::min(age, age_max)));
-}
 
 }  // namespace
 
@@ -40,12 +29,12 @@ Duration retry_delay(const RetrySettings& settings, std::uint32_t attempts, std:
   return std::max(delay - Duration(static_cast<Duration::rep>(taken_off)), delay_floor);
 }
 
-bool has_expired(const RetrySettings& settings, WallTime received, WallTime now) {
-  return now > received && age_of(received, now) > settings.lifetime_max;
+bool has_expired(const RetrySettings& settings, Duration waited) {
+  return waited > settings.lifetime_max;
 }
 
-bool delay_notice_due(const RetrySettings& settings, WallTime received, WallTime now) {
-  return now >= received && age_of(received, now) >= settings.delay_notice_after;
+bool delay_notice_due(const RetrySettings& settings, Duration waited) {
+  return waited >= settings.delay_notice_after;
 }
 
 }  // namespace postern::queue

@@ -20,9 +20,10 @@ struct RetrySettings {
 // together.
 [[nodiscard]] Duration retry_delay(const RetrySettings& settings, std::uint32_t attempts,
                                    std::uint32_t random);
-// Expired when the message was received longer than lifetime_max ago. A clock that stands before
-// the time of receipt never expires anything.
-[[nodiscard]] bool has_expired(const RetrySettings& settings, WallTime received, WallTime now);
-[[nodiscard]] bool delay_notice_due(const RetrySettings& settings, WallTime received, WallTime now);
+// `waited` is how long the message waited while the relay ran, counted on the monotonic clock and
+// kept across restarts: a box that boots with a wrong wall clock, or lay in a drawer for a week,
+// gives nothing up early.
+[[nodiscard]] bool has_expired(const RetrySettings& settings, Duration waited);
+[[nodiscard]] bool delay_notice_due(const RetrySettings& settings, Duration waited);
 
 }  // namespace postern::queue

@@ -1,10 +1,10 @@
-// The index of waiting messages: one map by id, one set by due time.
+// The index of waiting messages: one map by id, and for each lane one set by due time.
 //
-// Promise: an id stands in `due_` exactly when it is neither being tried nor held; every function
-// keeps that by unlinking before and linking after it changes an entry. An id that is not known (a
-// person removed the message meanwhile) is ignored everywhere, because answers from other threads
-// come late. Sharp edge: quarantined messages are not taken in at all, so nothing can release them
-// by accident.
+// Promise: an id stands in its lane's set exactly when it is neither being tried nor held; every
+// function keeps that by unlinking before and linking after it changes an entry. An id that is not
+// known (a person removed the message meanwhile) is ignored everywhere, because answers from other
+// threads come late. Sharp edge: quarantined messages are not taken in at all, so nothing can
+// release them by accident.
 #include "relay/queue/scheduler.hpp"
 
 #include <algorithm>
@@ -25,53 +25,102 @@ Duration delay_until(WallTime then, WallTime now, Duration delay_max) {
 
 }  // namespace
 
-void Scheduler::add(const storage::MessageSummary& summary, Now now) {
+void Scheduler::set_slots(std::string_view name, std::size_t slots) {
+  next_hop(name).slots = std::max<std::size_t>(slots, 1);
+}
+
+Scheduler::NextHop& Scheduler::next_hop(std::string_view name) {
+  const auto found = next_hops_.find(name);
+  return found != next_hops_.end() ? found->second
+                                   : next_hops_.emplace(name, NextHop{}).first->second;
+}
+
+std::uint32_t Scheduler::lane(std::string_view user, std::string_view next_hop_name) {
+  const auto [found, is_new] = lane_numbers_.try_emplace(
+      {std::string(user), std::string(next_hop_name)}, static_cast<std::uint32_t>(lanes_.size()));
+  if (is_new) lanes_.push_back({.next_hop = &next_hop(next_hop_name), .due = {}});
+  return found->second;
+}
+
+void Scheduler::link(std::uint64_t id, const Entry& entry) {
+  if (entry.trying || entry.held) return;
+  waiting_ += lanes_[entry.lane].due.insert({entry.due, id}).second ? 1 : 0;
+}
+
+void Scheduler::unlink(std::uint64_t id, const Entry& entry) {
+  if (entry.trying || entry.held) return;
+  waiting_ -= lanes_[entry.lane].due.erase({entry.due, id});
+}
+
+void Scheduler::free_slot(Entry& entry) {
+  if (std::exchange(entry.has_slot, false)) --lanes_[entry.lane].next_hop->slots_taken;
+}
+
+void Scheduler::add(const storage::MessageSummary& summary, std::string_view next_hop_name,
+                    Now now) {
   if (summary.quarantined) return;
-  const auto [found, is_new] = entries_.try_emplace(summary.id.value);
+  const std::uint64_t id = summary.id.value;
+  const auto [found, is_new] = entries_.try_emplace(id);
   Entry& entry = found->second;
-  if (!is_new && !entry.trying && !entry.held) due_.erase({entry.due, summary.id.value});
+  if (is_new) {
+    entry.lane = lane(summary.user_name, next_hop_name);
+    entry.waiting_since = now.monotonic - std::max(summary.waited, Duration::zero());
+  } else {
+    unlink(id, entry);
+  }
   entry.due =
       now.monotonic + delay_until(summary.next_attempt, now.wall, settings_.retry_delay_max);
   entry.held = summary.held;
-  if (!entry.trying && !entry.held) due_.insert({entry.due, summary.id.value});
+  link(id, entry);
 }
 
-void Scheduler::add_due(QueueId id, MonotonicTime now) {
-  const auto [found, is_new] = entries_.try_emplace(id.value);
-  if (!is_new) return;
-  found->second.due = now;
-  due_.insert({now, id.value});
-}
-
+// The lane that has not had its turn for longest, of those with something due and room on the way.
 std::optional<QueueId> Scheduler::next_due(MonotonicTime now) {
-  if (due_.empty() || due_.begin()->first > now) return std::nullopt;
-  const std::uint64_t id = due_.begin()->second;
-  due_.erase(due_.begin());
-  entries_.find(id)->second.trying = true;
+  Lane* next = nullptr;
+  for (Lane& candidate : lanes_) {
+    if (candidate.due.empty() || candidate.due.begin()->first > now) continue;
+    if (!candidate.next_hop->has_room()) continue;
+    if (next == nullptr || candidate.last_turn < next->last_turn) next = &candidate;
+  }
+  if (next == nullptr) return std::nullopt;
+  next->last_turn = ++turn_;
+  const std::uint64_t id = next->due.begin()->second;
+  Entry& entry = entries_.find(id)->second;
+  unlink(id, entry);
+  entry.trying = true;
+  entry.has_slot = true;
+  ++next->next_hop->slots_taken;
   return QueueId{id};
+}
+
+void Scheduler::give_slot_back(QueueId id) {
+  const auto found = entries_.find(id.value);
+  if (found != entries_.end()) free_slot(found->second);
 }
 
 void Scheduler::put_back(QueueId id, MonotonicTime due) {
   const auto found = entries_.find(id.value);
   if (found == entries_.end()) return;
   Entry& entry = found->second;
-  if (!entry.trying && !entry.held) due_.erase({entry.due, id.value});
+  unlink(id.value, entry);
+  free_slot(entry);
   entry.trying = false;
   entry.due = due;
-  if (!entry.held) due_.insert({due, id.value});
+  link(id.value, entry);
 }
 
 void Scheduler::finished(QueueId id) {
   const auto found = entries_.find(id.value);
   if (found == entries_.end()) return;
-  due_.erase({found->second.due, id.value});
+  unlink(id.value, found->second);
+  free_slot(found->second);
   entries_.erase(found);
 }
 
 void Scheduler::hold(QueueId id) {
   const auto found = entries_.find(id.value);
   if (found == entries_.end()) return;
-  due_.erase({found->second.due, id.value});
+  unlink(id.value, found->second);
   found->second.held = true;
 }
 
@@ -80,28 +129,32 @@ void Scheduler::release(QueueId id, MonotonicTime now) {
   if (found == entries_.end() || !found->second.held) return;
   Entry& entry = found->second;
   entry.held = false;
-  if (entry.trying) return;
-  entry.due = std::min(entry.due, now);
-  due_.insert({entry.due, id.value});
+  if (!entry.trying) entry.due = std::min(entry.due, now);
+  link(id.value, entry);
 }
 
 void Scheduler::retry_now(QueueId id, MonotonicTime now) {
   const auto found = entries_.find(id.value);
   if (found == entries_.end() || found->second.trying || found->second.held) return;
   Entry& entry = found->second;
-  due_.erase({entry.due, id.value});
+  unlink(id.value, entry);
   entry.due = std::min(entry.due, now);
-  due_.insert({entry.due, id.value});
+  link(id.value, entry);
 }
 
 std::optional<MonotonicTime> Scheduler::next_wake() const {
-  if (due_.empty()) return std::nullopt;
-  return due_.begin()->first;
+  std::optional<MonotonicTime> earliest;
+  for (const Lane& candidate : lanes_) {
+    if (candidate.due.empty() || !candidate.next_hop->has_room()) continue;
+    const MonotonicTime due = candidate.due.begin()->first;
+    if (!earliest || due < *earliest) earliest = due;
+  }
+  return earliest;
 }
 
 // Those that will be handed out without a person's help; held ones and those being tried are not
 // among them.
-std::size_t Scheduler::waiting() const { return due_.size(); }
+std::size_t Scheduler::waiting() const { return waiting_; }
 
 bool Scheduler::being_tried(QueueId id) const {
   const auto found = entries_.find(id.value);
@@ -109,6 +162,11 @@ bool Scheduler::being_tried(QueueId id) const {
 }
 
 bool Scheduler::knows(QueueId id) const { return entries_.contains(id.value); }
+
+std::optional<MonotonicTime> Scheduler::waiting_since(QueueId id) const {
+  const auto found = entries_.find(id.value);
+  return found == entries_.end() ? std::nullopt : std::optional(found->second.waiting_since);
+}
 
 std::vector<QueueId> Scheduler::ids() const {
   std::vector<QueueId> ids;

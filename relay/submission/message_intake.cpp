@@ -270,10 +270,11 @@ void MessageIntake::commit(std::string header_octets) {
       std::exchange(spool_token_, std::nullopt);  // from here on the store's to keep or discard
 
   // Delivery is told even when the session has gone meanwhile: the message is ours now.
-  request.done = [this, alive = alive_, &home = home_, &services = services_, id = id_,
-                  token = request.token](Result<> result) {
+  request.done = [this, alive = alive_, &home = home_, &services = services_,
+                  summary = storage::summary_of(request.message),
+                  token = request.token](Result<> result) mutable {
     if (result) {
-      services.message_queued(id);
+      services.message_queued(std::move(summary));
     } else if (token) {
       static_cast<void>(services.storage.post(storage::DiscardSpool{*token}));
     }

@@ -48,7 +48,7 @@ struct SubmissionServices {
   storage::StorageThread& storage;
   const crypto::QueueKey& queue_key;
   Logger& log;
-  std::function<void(QueueId)> message_queued;  // tells delivery; after the commit
+  std::function<void(storage::MessageSummary)> message_queued;  // tells delivery; after the commit
 };
 
 // The keys that sign for a From domain: those of the domain itself, else those of its nearest

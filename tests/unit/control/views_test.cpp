@@ -14,7 +14,7 @@ storage::StoredMessage some_message() {
   message.summary.next_attempt = WallTime(Duration(61'000));
   message.summary.attempts = 2;
   message.summary.bytes = 1'234;
-  message.user_name = "copier-2";
+  message.summary.user_name = "copier-2";
   message.sender.reverse_path = "scan@office.example";
   message.recipients.resize(2);
   message.recipients[0].address = "anna@far.example";

@@ -2,6 +2,7 @@
 #include "crypto/password.hpp"
 
 #include <gtest/gtest.h>
+#include <time.h>
 
 #include <chrono>
 
@@ -47,7 +48,14 @@ TEST(PasswordVerifier, AnUnknownUserIsNeverRight) {
   EXPECT_FALSE(check_credential(nullptr, secret("")));
 }
 
-// STANDARDS: 535 in the same time for every failed credential, known user or not.
+// The processor's time of this thread, which other programs on a busy machine do not lengthen.
+std::chrono::nanoseconds thread_time() {
+  timespec time{};
+  EXPECT_EQ(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time), 0);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+// 535 takes the same time for every failed credential, known user or not (relay/README.md).
 TEST(PasswordVerifier, TheWorkIsTheSameForEveryKindOfUser) {
   const auto argon2id = PasswordVerifier::make_argon2id(secret("a"));
   const auto scram = PasswordVerifier::make_scram_sha_256(secret("a"));
@@ -56,9 +64,9 @@ TEST(PasswordVerifier, TheWorkIsTheSameForEveryKindOfUser) {
   const auto cost = [](const PasswordVerifier* verifier) {
     auto best = std::chrono::nanoseconds::max();
     for (int i = 0; i < 5; ++i) {
-      const auto start = std::chrono::steady_clock::now();
+      const auto start = thread_time();
       EXPECT_FALSE(check_credential(verifier, Secret(std::string_view("wrong"))));
-      best = std::min<std::chrono::nanoseconds>(best, std::chrono::steady_clock::now() - start);
+      best = std::min(best, thread_time() - start);
     }
     return static_cast<double>(best.count());
   };

@@ -1,5 +1,4 @@
-// The retry schedule: growth, spread, notices and expiry (RFC 5321 §4.5.4.1), also with clocks that
-// jump.
+// The retry schedule: growth, spread, notices and expiry (RFC 5321 §4.5.4.1).
 #include "relay/queue/retry.hpp"
 
 #include <gtest/gtest.h>
@@ -12,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr WallTime noon = WallTime(Duration(1'795'000'000'000));
 constexpr std::uint32_t random_max = UINT32_MAX;
 
 TEST(RetryDelay, DoublesFromTheMinimumToTheMaximum) {
@@ -73,43 +71,24 @@ TEST(RetryDelay, StrangeSettingsMakeNeitherABusyLoopNorAnOverflow) {
 
 TEST(Expiry, ComesAfterTheLifetimeAndNotAtIt) {
   const RetrySettings settings;
-  EXPECT_FALSE(has_expired(settings, noon, noon));
-  EXPECT_FALSE(has_expired(settings, noon, noon + 120h - 1ms));
-  EXPECT_FALSE(has_expired(settings, noon, noon + 120h));
-  EXPECT_TRUE(has_expired(settings, noon, noon + 120h + 1ms));
+  EXPECT_FALSE(has_expired(settings, 0ms));
+  EXPECT_FALSE(has_expired(settings, 120h - 1ms));
+  EXPECT_FALSE(has_expired(settings, 120h));
+  EXPECT_TRUE(has_expired(settings, 120h + 1ms));
 }
 
-TEST(Expiry, AClockBeforeTheReceiptNeverExpiresAnything) {
-  const RetrySettings settings{.lifetime_max = Duration(0)};
-  EXPECT_FALSE(has_expired(settings, noon, noon - 1ms));
-  EXPECT_FALSE(has_expired(settings, noon, noon));
-  EXPECT_TRUE(has_expired(settings, noon, noon + 1ms));
-  EXPECT_FALSE(has_expired({}, noon, WallTime(Duration(0))));
-  EXPECT_FALSE(has_expired({}, noon, WallTime::min()));
-  EXPECT_FALSE(has_expired({}, WallTime::max(), noon));
-}
-
-TEST(Expiry, TimesFromADamagedDiskDoNotOverflow) {
-  EXPECT_TRUE(has_expired({}, WallTime::min(), WallTime::max()));
-  EXPECT_FALSE(has_expired({}, WallTime::max(), WallTime::min()));
-  const RetrySettings forever{.lifetime_max = Duration::max()};
-  EXPECT_FALSE(has_expired(forever, WallTime::min(), WallTime::max()));
+TEST(Expiry, StrangeAgesAndSettingsDoNotOverflow) {
+  EXPECT_FALSE(has_expired({}, Duration::min()));
+  EXPECT_TRUE(has_expired({}, Duration::max()));
+  EXPECT_FALSE(has_expired({.lifetime_max = Duration::max()}, Duration::max()));
 }
 
 TEST(DelayNotice, IsDueAtItsTime) {
   const RetrySettings settings;
-  EXPECT_FALSE(delay_notice_due(settings, noon, noon));
-  EXPECT_FALSE(delay_notice_due(settings, noon, noon + 4h - 1ms));
-  EXPECT_TRUE(delay_notice_due(settings, noon, noon + 4h));
-  EXPECT_TRUE(delay_notice_due(settings, noon, noon + 4h + 1ms));
-}
-
-TEST(DelayNotice, AClockBeforeTheReceiptMakesNoneDue) {
-  const RetrySettings settings{.delay_notice_after = Duration(0)};
-  EXPECT_FALSE(delay_notice_due(settings, noon, noon - 1ms));
-  EXPECT_TRUE(delay_notice_due(settings, noon, noon));
-  EXPECT_FALSE(delay_notice_due({}, noon, WallTime::min()));
-  EXPECT_TRUE(delay_notice_due({}, WallTime::min(), WallTime::max()));
+  EXPECT_FALSE(delay_notice_due(settings, 0ms));
+  EXPECT_FALSE(delay_notice_due(settings, 4h - 1ms));
+  EXPECT_TRUE(delay_notice_due(settings, 4h));
+  EXPECT_TRUE(delay_notice_due({.delay_notice_after = Duration(0)}, 0ms));
 }
 
 }  // namespace

@@ -2,10 +2,16 @@
 #include "relay/queue/scheduler.hpp"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <map>
 #include <random>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// The sanitizers' allocator knows what is allocated; GCC 12 ships no header that says so.
+extern "C" std::size_t __sanitizer_get_current_allocated_bytes();
+#endif
 
 namespace postern::queue {
 namespace {
@@ -24,6 +30,12 @@ storage::MessageSummary summary(std::uint64_t id, WallTime next_attempt) {
   return made;
 }
 
+// A message that was just accepted; enough slots that lanes and hops play no part.
+void add_due(Scheduler& scheduler, std::uint64_t id, MonotonicTime now) {
+  scheduler.set_slots("provider", 1'000);
+  scheduler.add(summary(id, noon), "provider", {now, noon});
+}
+
 std::optional<std::uint64_t> next(Scheduler& scheduler, MonotonicTime now) {
   const auto id = scheduler.next_due(now);
   return id ? std::optional(id->value) : std::nullopt;
@@ -40,7 +52,7 @@ TEST(Scheduler, AnEmptyOneHasNothing) {
 
 TEST(Scheduler, HandsAMessageOutOnceUntilItIsPutBack) {
   Scheduler scheduler({});
-  scheduler.add_due(QueueId{1}, at(0s));
+  add_due(scheduler, 1, at(0s));
   EXPECT_EQ(scheduler.waiting(), 1U);
   EXPECT_EQ(next(scheduler, at(0s)), 1U);
   EXPECT_TRUE(scheduler.being_tried(QueueId{1}));
@@ -54,7 +66,7 @@ TEST(Scheduler, HandsAMessageOutOnceUntilItIsPutBack) {
 
 TEST(Scheduler, NotOneMillisecondBeforeItIsDue) {
   Scheduler scheduler({});
-  scheduler.add(summary(1, noon + 10s), {at(5s), noon});
+  scheduler.add(summary(1, noon + 10s), "provider", {at(5s), noon});
   EXPECT_EQ(scheduler.next_wake(), at(15s));
   EXPECT_EQ(next(scheduler, at(15s - 1ms)), std::nullopt);
   EXPECT_EQ(next(scheduler, at(15s)), 1U);
@@ -63,10 +75,10 @@ TEST(Scheduler, NotOneMillisecondBeforeItIsDue) {
 TEST(Scheduler, TheOrderIsDueTimeThenId) {
   Scheduler scheduler({});
   const Now now{at(0s), noon};
-  scheduler.add(summary(9, noon + 1s), now);
-  scheduler.add(summary(5, noon + 2s), now);
-  scheduler.add(summary(3, noon + 2s), now);
-  scheduler.add(summary(1, noon + 3s), now);
+  scheduler.add(summary(9, noon + 1s), "provider", now);
+  scheduler.add(summary(5, noon + 2s), "provider", now);
+  scheduler.add(summary(3, noon + 2s), "provider", now);
+  scheduler.add(summary(1, noon + 3s), "provider", now);
   std::vector<std::uint64_t> order;
   while (const auto id = next(scheduler, at(1h))) order.push_back(*id);
   EXPECT_EQ(order, (std::vector<std::uint64_t>{9, 3, 5, 1}));
@@ -74,8 +86,8 @@ TEST(Scheduler, TheOrderIsDueTimeThenId) {
 
 TEST(Scheduler, FinishedIsForgotten) {
   Scheduler scheduler({});
-  scheduler.add_due(QueueId{1}, at(0s));
-  scheduler.add_due(QueueId{2}, at(0s));
+  add_due(scheduler, 1, at(0s));
+  add_due(scheduler, 2, at(0s));
   EXPECT_EQ(next(scheduler, at(0s)), 1U);
   scheduler.finished(QueueId{1});
   EXPECT_FALSE(scheduler.knows(QueueId{1}));
@@ -99,7 +111,7 @@ TEST(Scheduler, AnswersForAMessageThatIsGoneAreIgnored) {
 
 TEST(Scheduler, HeldMessagesAreNotHandedOutUntilReleased) {
   Scheduler scheduler({});
-  scheduler.add_due(QueueId{1}, at(0s));
+  add_due(scheduler, 1, at(0s));
   scheduler.hold(QueueId{1});
   EXPECT_TRUE(scheduler.knows(QueueId{1}));
   EXPECT_EQ(scheduler.next_wake(), std::nullopt);
@@ -114,7 +126,7 @@ TEST(Scheduler, AMessageHeldInTheStoreStaysHeldAfterARestart) {
   Scheduler scheduler({});
   auto held = summary(1, noon);
   held.held = true;
-  scheduler.add(held, {at(0s), noon});
+  scheduler.add(held, "provider", {at(0s), noon});
   EXPECT_TRUE(scheduler.knows(QueueId{1}));
   EXPECT_EQ(next(scheduler, at(1000h)), std::nullopt);
   scheduler.release(QueueId{1}, at(1s));
@@ -123,7 +135,7 @@ TEST(Scheduler, AMessageHeldInTheStoreStaysHeldAfterARestart) {
 
 TEST(Scheduler, HoldingWhileBeingTriedTakesEffectWhenPutBack) {
   Scheduler scheduler({});
-  scheduler.add_due(QueueId{1}, at(0s));
+  add_due(scheduler, 1, at(0s));
   EXPECT_EQ(next(scheduler, at(0s)), 1U);
   scheduler.hold(QueueId{1});
   EXPECT_TRUE(scheduler.being_tried(QueueId{1}));
@@ -135,7 +147,7 @@ TEST(Scheduler, HoldingWhileBeingTriedTakesEffectWhenPutBack) {
 
 TEST(Scheduler, ReleasingWhileBeingTriedDoesNotHandItOutTwice) {
   Scheduler scheduler({});
-  scheduler.add_due(QueueId{1}, at(0s));
+  add_due(scheduler, 1, at(0s));
   EXPECT_EQ(next(scheduler, at(0s)), 1U);
   scheduler.hold(QueueId{1});
   scheduler.release(QueueId{1}, at(0s));
@@ -147,7 +159,7 @@ TEST(Scheduler, ReleasingWhileBeingTriedDoesNotHandItOutTwice) {
 
 TEST(Scheduler, ReleasingWhatIsNotHeldChangesNothing) {
   Scheduler scheduler({});
-  scheduler.add(summary(1, noon + 10s), {at(0s), noon});
+  scheduler.add(summary(1, noon + 10s), "provider", {at(0s), noon});
   scheduler.release(QueueId{1}, at(0s));
   EXPECT_EQ(scheduler.next_wake(), at(10s));
 }
@@ -156,7 +168,7 @@ TEST(Scheduler, QuarantinedMessagesAreNeverHandedOut) {
   Scheduler scheduler({});
   auto damaged = summary(1, noon);
   damaged.quarantined = true;
-  scheduler.add(damaged, {at(0s), noon});
+  scheduler.add(damaged, "provider", {at(0s), noon});
   scheduler.retry_now(QueueId{1}, at(0s));
   scheduler.release(QueueId{1}, at(0s));
   EXPECT_FALSE(scheduler.knows(QueueId{1}));
@@ -165,8 +177,8 @@ TEST(Scheduler, QuarantinedMessagesAreNeverHandedOut) {
 
 TEST(Scheduler, RetryNowBringsAMessageForwardButNeverBack) {
   Scheduler scheduler({});
-  scheduler.add(summary(1, noon + 1h), {at(0s), noon});
-  scheduler.add(summary(2, noon + 1s), {at(0s), noon});
+  scheduler.add(summary(1, noon + 1h), "provider", {at(0s), noon});
+  scheduler.add(summary(2, noon + 1s), "provider", {at(0s), noon});
   scheduler.retry_now(QueueId{1}, at(10s));
   scheduler.retry_now(QueueId{2}, at(10s));
   EXPECT_EQ(scheduler.waiting(), 2U);
@@ -179,24 +191,21 @@ TEST(Scheduler, RetryNowBringsAMessageForwardButNeverBack) {
 
 TEST(Scheduler, AddingAgainReplacesTheTimeAndNeverDoublesTheMessage) {
   Scheduler scheduler({});
-  scheduler.add(summary(1, noon + 1h), {at(0s), noon});
-  scheduler.add(summary(1, noon + 1s), {at(0s), noon});
+  scheduler.add(summary(1, noon + 1h), "provider", {at(0s), noon});
+  scheduler.add(summary(1, noon + 1s), "provider", {at(0s), noon});
   EXPECT_EQ(scheduler.waiting(), 1U);
   EXPECT_EQ(scheduler.next_wake(), at(1s));
-  scheduler.add_due(QueueId{1}, at(0s));
-  EXPECT_EQ(scheduler.waiting(), 1U);
   EXPECT_EQ(next(scheduler, at(1s)), 1U);
-  scheduler.add(summary(1, noon), {at(1s), noon + 1s});
-  scheduler.add_due(QueueId{1}, at(1s));
+  scheduler.add(summary(1, noon), "provider", {at(1s), noon + 1s});
   EXPECT_TRUE(scheduler.being_tried(QueueId{1}));
   EXPECT_EQ(next(scheduler, at(1h)), std::nullopt);
 }
 
 TEST(Scheduler, AWallClockSetBackDelaysByTheRetryMaximumAtMost) {
   Scheduler scheduler({});
-  scheduler.add(summary(1, noon + 5min), {at(0s), noon - 365 * 24h});
+  scheduler.add(summary(1, noon + 5min), "provider", {at(0s), noon - 365 * 24h});
   EXPECT_EQ(scheduler.next_wake(), at(4h));
-  scheduler.add(summary(2, WallTime::max()), {at(0s), WallTime::min()});
+  scheduler.add(summary(2, WallTime::max()), "provider", {at(0s), WallTime::min()});
   EXPECT_EQ(next(scheduler, at(4h)), 1U);
   EXPECT_EQ(next(scheduler, at(4h)), 2U);
 }
@@ -207,15 +216,15 @@ TEST(Scheduler, TheStoredDelayIsCutExactlyAtTheMaximum) {
        {std::pair(1h - 1ms, 1h - 1ms), std::pair(1h + 0ms, 1h + 0ms),
         std::pair(1h + 1ms, 1h + 0ms)}) {
     Scheduler scheduler(settings);
-    scheduler.add(summary(1, noon + stored), {at(7s), noon});
+    scheduler.add(summary(1, noon + stored), "provider", {at(7s), noon});
     EXPECT_EQ(scheduler.next_wake(), at(7s + expected));
   }
 }
 
 TEST(Scheduler, AWallClockSetForwardMakesWhatWaitsDueAndNothingEarlierThanNow) {
   Scheduler scheduler({});
-  scheduler.add(summary(1, noon), {at(9s), noon + 365 * 24h});
-  scheduler.add(summary(2, WallTime::min()), {at(9s), WallTime::max()});
+  scheduler.add(summary(1, noon), "provider", {at(9s), noon + 365 * 24h});
+  scheduler.add(summary(2, WallTime::min()), "provider", {at(9s), WallTime::max()});
   EXPECT_EQ(scheduler.next_wake(), at(9s));
   EXPECT_EQ(next(scheduler, at(9s - 1ms)), std::nullopt);
   EXPECT_EQ(next(scheduler, at(9s)), 1U);
@@ -223,7 +232,7 @@ TEST(Scheduler, AWallClockSetForwardMakesWhatWaitsDueAndNothingEarlierThanNow) {
 
 TEST(Scheduler, AMonotonicTimeThatGoesBackHandsOutNothingEarly) {
   Scheduler scheduler({});
-  scheduler.add_due(QueueId{1}, at(1h));
+  add_due(scheduler, 1, at(1h));
   EXPECT_EQ(next(scheduler, at(1min)), std::nullopt);
   EXPECT_EQ(next(scheduler, at(1h)), 1U);
 }
@@ -231,8 +240,102 @@ TEST(Scheduler, AMonotonicTimeThatGoesBackHandsOutNothingEarly) {
 TEST(Scheduler, NewRetrySettingsApplyToWhatIsAddedLater) {
   Scheduler scheduler({});
   scheduler.set_retry({.retry_delay_max = 1min});
-  scheduler.add(summary(1, noon + 1h), {at(0s), noon});
+  scheduler.add(summary(1, noon + 1h), "provider", {at(0s), noon});
   EXPECT_EQ(scheduler.next_wake(), at(1min));
+}
+
+// --- Lanes and slots -----------------------------------------------------------------------------
+
+storage::MessageSummary of_user(std::string user, std::uint64_t id) {
+  auto made = summary(id, noon);
+  made.user_name = std::move(user);
+  return made;
+}
+
+TEST(SchedulerLanes, AUserWhoFloodsDelaysAnotherByOneMessage) {
+  Scheduler scheduler({});
+  scheduler.set_slots("provider", 1'000);
+  for (std::uint64_t id = 1; id <= 500; ++id) {
+    scheduler.add(of_user("camera", id), "provider", {at(0s), noon});
+  }
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(next(scheduler, at(0s)));
+  scheduler.add(of_user("alarm", 9'001), "provider", {at(1s), noon + 1s});
+  scheduler.add(of_user("alarm", 9'002), "provider", {at(1s), noon + 1s});
+  EXPECT_EQ(next(scheduler, at(1s)), 9'001U);
+  EXPECT_EQ(next(scheduler, at(1s)), 101U);
+  EXPECT_EQ(next(scheduler, at(1s)), 9'002U);
+}
+
+TEST(SchedulerLanes, ANextHopWithoutAFreeSlotHoldsUpOnlyItsOwnMail) {
+  Scheduler scheduler({});
+  scheduler.set_slots("stalled", 2);
+  for (std::uint64_t id = 1; id <= 10; ++id) {
+    scheduler.add(of_user("scanner", id), "stalled", {at(0s), noon});
+  }
+  scheduler.add(of_user("scanner", 50), "provider", {at(1s), noon + 1s});
+  EXPECT_EQ(next(scheduler, at(1s)), 1U);
+  EXPECT_EQ(next(scheduler, at(1s)), 50U);
+  EXPECT_EQ(next(scheduler, at(1s)), 2U);
+  EXPECT_EQ(next(scheduler, at(1s)), std::nullopt);
+  EXPECT_EQ(scheduler.waiting(), 8U);
+  EXPECT_EQ(scheduler.next_wake(), std::nullopt) << "time alone frees no slot";
+  scheduler.give_slot_back(QueueId{2});
+  scheduler.give_slot_back(QueueId{2});  // a second time frees nothing more
+  EXPECT_TRUE(scheduler.being_tried(QueueId{2}));
+  EXPECT_EQ(next(scheduler, at(1s)), 3U);
+  EXPECT_EQ(next(scheduler, at(1s)), std::nullopt);
+  scheduler.finished(QueueId{2});  // its slot went back before
+  EXPECT_EQ(next(scheduler, at(1s)), std::nullopt);
+  scheduler.put_back(QueueId{1}, at(1h));
+  EXPECT_EQ(next(scheduler, at(1s)), 4U);
+}
+
+TEST(SchedulerLanes, MoreSlotsAfterAReloadAreUsedAtOnce) {
+  Scheduler scheduler({});
+  scheduler.set_slots("provider", 0);  // never none at all
+  scheduler.add(summary(1, noon), "provider", {at(0s), noon});
+  scheduler.add(summary(2, noon), "provider", {at(0s), noon});
+  EXPECT_EQ(next(scheduler, at(0s)), 1U);
+  EXPECT_EQ(next(scheduler, at(0s)), std::nullopt);
+  scheduler.set_slots("provider", 2);
+  EXPECT_EQ(next(scheduler, at(0s)), 2U);
+}
+
+TEST(SchedulerAge, CountsWhatWasWaitedBeforeARestartAndNoWallClock) {
+  Scheduler scheduler({});
+  auto old = summary(1, noon);
+  old.waited = 30h;
+  old.received = noon - 365 * 24h;
+  scheduler.add(old, "provider", {at(10s), noon + 1000h});
+  EXPECT_EQ(scheduler.waiting_since(QueueId{1}), at(10s - 30h));
+  EXPECT_EQ(next(scheduler, at(10s)), 1U);
+  scheduler.put_back(QueueId{1}, at(1h));
+  EXPECT_EQ(scheduler.waiting_since(QueueId{1}), at(10s - 30h));
+  EXPECT_EQ(scheduler.waiting_since(QueueId{2}), std::nullopt);
+}
+
+// --- Size ----------------------------------------------------------------------------------------
+
+std::size_t heap_bytes() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return __sanitizer_get_current_allocated_bytes();
+#else
+  return mallinfo2().uordblks;
+#endif
+}
+
+TEST(SchedulerSize, AWaitingMessageTakesLessThanTwoHundredOctets) {
+  constexpr std::uint64_t messages = 1'000'000;
+  constexpr std::size_t message_bytes_max = 200;
+  const std::size_t before = heap_bytes();
+  Scheduler scheduler({});
+  for (std::uint64_t id = 1; id <= messages; ++id) {
+    scheduler.add(of_user("scanner", id * 7'919), "provider", {at(0s), noon});
+  }
+  const std::size_t message_bytes = (heap_bytes() - before) / messages;
+  RecordProperty("message_bytes", static_cast<int>(message_bytes));
+  EXPECT_LT(message_bytes, message_bytes_max);
+  EXPECT_GT(message_bytes, sizeof(std::uint64_t)) << "the measure does not see the index";
 }
 
 // The naive model: a table that is searched from end to end every time.
@@ -261,13 +364,15 @@ class Model {
 
 class SchedulerAgainstModel : public testing::TestWithParam<unsigned> {
  protected:
+  SchedulerAgainstModel() { scheduler_.set_slots("provider", 1'000); }
+
   void step() {
     const QueueId id{pick(30)};
     const auto row = model_.rows.find(id.value);
     const bool known = row != model_.rows.end();
     switch (pick(10)) {
       case 0:
-        scheduler_.add_due(id, now_);
+        if (!known) add_due(scheduler_, id.value, now_);
         if (!known) model_.rows[id.value].due = now_;
         break;
       case 1:
@@ -316,7 +421,7 @@ class SchedulerAgainstModel : public testing::TestWithParam<unsigned> {
     auto made = summary(id, noon + Duration(pick(20'000)) - Duration(10'000));
     made.held = pick(5) == 0;
     made.quarantined = pick(10) == 0;
-    scheduler_.add(made, {now_, wall});
+    scheduler_.add(made, "provider", {now_, wall});
     if (made.quarantined) return;
     Model::Row& row = model_.rows[id];
     row.due = now_ + std::clamp(Duration(made.next_attempt - wall), Duration(0), delay_max);

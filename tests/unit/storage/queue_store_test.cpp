@@ -41,7 +41,7 @@ TEST_F(QueueStoreTest, GivesBackAMessageAsItWasAlsoAfterARestart) {
   EXPECT_FALSE(loaded->summary.held);
   EXPECT_FALSE(loaded->summary.quarantined);
   EXPECT_EQ(loaded->summary.bytes, 260U);
-  EXPECT_EQ(loaded->user_name, "scanner");
+  EXPECT_EQ(loaded->summary.user_name, "scanner");
   EXPECT_EQ(loaded->sender.reverse_path, "");
   EXPECT_EQ(loaded->sender.parameters, "BODY=8BITMIME");
   ASSERT_EQ(loaded->recipients.size(), 2U);
@@ -102,7 +102,7 @@ TEST_F(QueueStoreTest, RefusesASecondMessageOfTheSameIdAndKeepsTheRestOfTheTrans
   ASSERT_TRUE(store->insert(make_message(2), std::nullopt));
   ASSERT_TRUE(store->commit());
   reopen();
-  EXPECT_EQ(store->load(QueueId{1})->user_name, "scanner");
+  EXPECT_EQ(store->load(QueueId{1})->summary.user_name, "scanner");
   EXPECT_EQ(store->figures()->messages, 2U);
 }
 
