@@ -182,7 +182,10 @@ Result<> Database::configure() {
       Setting{"journal_mode", "WAL", "wal"},
       Setting{"synchronous", "FULL", "2"},
       Setting{"foreign_keys", "ON", "1"},
-      Setting{"secure_delete", "ON", "1"},
+      // FAST overwrites what is deleted inside pages that are written anyway: the wrapped key,
+      // which stands first in its row. Sealed octets on pages of their own stay until the pages are
+      // used again; writing zeros over them doubled what goes to the flash.
+      Setting{"secure_delete", "FAST", "2"},
       Setting{"trusted_schema", "OFF", "0"},
       Setting{"cell_size_check", "ON", "1"},
       Setting{"mmap_size", "0", "0"},

@@ -115,7 +115,8 @@ Result<std::unique_ptr<QueueStore>> QueueStore::open(const std::string& state_di
   }
   parts.spool = std::make_unique<Spool>(spool_folder, *parts.files);
 
-  Result<std::unique_ptr<Database>> database = Database::open(state_directory + "/queue.db", vfs, *parts.files);
+  Result<std::unique_ptr<Database>> database =
+      Database::open(state_directory + "/queue.db", vfs, *parts.files);
   if (!database) return std::unexpected(database.error());
   parts.database = std::move(*database);
   // The names of a new database and its log, without which their synced octets could not be found.

@@ -1,10 +1,11 @@
 // The storage thread; see storage_thread.hpp.
 //
-// A batch is at most batch_requests_max requests and about batch_bytes_max octets. Its transaction
-// begins at the first request that changes something, so that reading and spooling cost no sync. No
-// answer leaves before the commit, not even of a read: it might tell of what is then rolled back.
+// Changes are gathered into a batch of at most batch_requests_max requests and about
+// batch_bytes_max octets, which is one transaction. Reading and spooling happen between the
+// batches, so that no answer can tell of what is then rolled back.
 #include "storage/storage_thread.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <span>
 #include <thread>
@@ -21,6 +22,30 @@ namespace {
 constexpr std::size_t batch_requests_max = 256;
 // What one transaction may put into SQLite's memory and log; reserve_bytes_min counts with it.
 constexpr std::size_t batch_bytes_max = std::size_t{4} * 1024 * 1024;
+
+// Everything about messages on their way, which many share; what a person or the clock asks for is
+// rare, and is committed at once.
+bool may_gather(const StorageRequest& request) {
+  return std::holds_alternative<InsertMessage>(request) ||
+         std::holds_alternative<RecordAttempt>(request);
+}
+
+bool changes_the_queue(const StorageRequest& request) {
+  return may_gather(request) || std::holds_alternative<SetHeld>(request) ||
+         std::holds_alternative<SetNextAttempt>(request) ||
+         std::holds_alternative<SetQuarantined>(request) ||
+         std::holds_alternative<RemoveMessage>(request) ||
+         std::holds_alternative<SaveCounters>(request);
+}
+
+// Whether the change concerns the message.
+bool concerns(const StorageRequest& change, QueueId id) {
+  if (const auto* insert = std::get_if<InsertMessage>(&change)) return insert->message.id == id;
+  if (const auto* attempt = std::get_if<RecordAttempt>(&change)) {
+    return attempt->record.id == id || (attempt->record.report && attempt->record.report->id == id);
+  }
+  return true;
+}
 
 std::size_t bytes_of(const StorageRequest& request) {
   const auto content_bytes = [](const NewMessage& message) {
@@ -120,6 +145,9 @@ struct StorageThread::Parts {
       : store(std::move(owned_store)), logger(to), on_dead(std::move(when_dead)) {}
 
   void run();
+  void take(StorageRequest request);
+  [[nodiscard]] bool must_commit_before(const StorageRequest& request) const;
+  void commit_gathered();
   void do_batch(std::span<StorageRequest> requests);
   void measure();
   void tell_death();
@@ -129,6 +157,10 @@ struct StorageThread::Parts {
   Callback<Error> on_dead;
   bool death_told = false;
   Mailbox<StorageRequest> mailbox{storage_requests_max};
+  std::vector<StorageRequest> gathered;  // changes that wait for their commit
+  std::size_t gathered_bytes = 0;
+  bool gathered_urgent = false;
+  std::chrono::steady_clock::time_point commit_due{};
   std::atomic<std::uint64_t> free_bytes{0};
   std::atomic<std::uint64_t> queued_bytes{0};
   std::thread thread;
@@ -165,19 +197,50 @@ std::uint64_t StorageThread::queued_bytes() const {
 
 void StorageThread::Parts::run() {
   while (true) {
-    std::vector<StorageRequest> waiting = mailbox.wait_and_take_all();
-    if (waiting.empty()) return;
-    std::span<StorageRequest> rest(waiting);
-    while (!rest.empty()) {
-      std::size_t count = 0;
-      std::size_t bytes = 0;
-      while (count < rest.size() && count < batch_requests_max && bytes < batch_bytes_max) {
-        bytes += bytes_of(rest[count++]);
-      }
-      do_batch(rest.first(count));
-      rest = rest.subspan(count);
+    std::vector<StorageRequest> waiting =
+        gathered.empty() ? mailbox.wait_and_take_all() : mailbox.wait_and_take_all(commit_due);
+    if (waiting.empty() && gathered.empty()) return;
+    const bool time_is_up = waiting.empty();
+    for (StorageRequest& request : waiting) take(std::move(request));
+    if (time_is_up || gathered_urgent || std::chrono::steady_clock::now() >= commit_due) {
+      commit_gathered();
     }
   }
+}
+
+void StorageThread::Parts::take(StorageRequest request) {
+  if (!changes_the_queue(request)) {
+    if (must_commit_before(request)) commit_gathered();
+    do_batch({&request, 1});
+    return;
+  }
+  gathered_bytes += bytes_of(request);
+  gathered_urgent = gathered_urgent || !may_gather(request);
+  gathered.push_back(std::move(request));
+  if (gathered.size() >= batch_requests_max || gathered_bytes >= batch_bytes_max) commit_gathered();
+}
+
+// A question comes after all that was asked before it; one about a single message need not wait for
+// the others.
+bool StorageThread::Parts::must_commit_before(const StorageRequest& request) const {
+  if (std::holds_alternative<AppendToSpool>(request)) return false;
+  const auto* load = std::get_if<LoadMessage>(&request);
+  const auto* read = std::get_if<ReadBody>(&request);
+  if (load == nullptr && read == nullptr) return !gathered.empty();
+  const QueueId id = load != nullptr ? load->id : read->id;
+  return std::ranges::any_of(gathered, [id](const auto& change) { return concerns(change, id); });
+}
+
+void StorageThread::Parts::commit_gathered() {
+  if (gathered.empty()) return;
+  do_batch(gathered);
+  gathered.clear();
+  gathered_bytes = 0;
+  gathered_urgent = false;
+  store->maintain();
+  measure();
+  tell_death();
+  commit_due = std::chrono::steady_clock::now() + commit_interval;
 }
 
 void StorageThread::Parts::do_batch(std::span<StorageRequest> requests) {
@@ -187,9 +250,6 @@ void StorageThread::Parts::do_batch(std::span<StorageRequest> requests) {
     request = DiscardSpool{};  // what it held is not needed while the rest of the batch waits
   }
   batch.commit_and_answer();
-  store->maintain();
-  measure();
-  tell_death();
 }
 
 void StorageThread::Parts::measure() {

@@ -1,14 +1,18 @@
 // The storage thread: owns the QueueStore, takes all that waits, makes one transaction of it, syncs
 // once, and only then answers everybody (group commit).
 //
-// Promise: an answer of success means durable. Requests are done in the order they came from one
-// thread. post() never blocks; false means full or stopping, and the caller answers 452 4.3.1 or
-// 451. When one request of a batch fails (say, a duplicate id), only it fails; when the commit
-// fails, all of the batch fail and the store is dead: every later request is answered with an io
-// Error and on_dead runs once, which ends the daemon with a clear log line. Sharp edge: answers run
-// on the storage thread; they must only hand the result on (net::Loop::post).
+// Promise: an answer of success to a change means durable. Commits of messages and of attempts come
+// at most every commit_interval, so that a busy relay syncs its flash 50 times a second and not
+// once a message, while a quiet one commits at once; reading and spooling wait for no commit, but
+// see every change that was asked for before them. post() never blocks; false means full or
+// stopping, and the caller answers 452 4.3.1 or 451. When one request of a batch fails (say, a
+// duplicate id), only it fails; when the commit fails, all of the batch fail and the store is dead:
+// every later request is answered with an io Error and on_dead runs once, which ends the daemon
+// with a clear log line. Sharp edge: answers run on the storage thread; they must only hand the
+// result on (net::Loop::post).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -95,6 +99,9 @@ using StorageRequest =
                  SetQuarantined, RemoveMessage, SaveCounters, LoadSummaries, LoadMessage, ReadBody,
                  LoadCounters, LoadFigures>;
 
+// The time from one commit to the next under load: little beside what a signature and a handshake
+// take, enough to gather what comes meanwhile. A commit of SD cards takes as long by itself.
+inline constexpr std::chrono::milliseconds commit_interval{20};
 inline constexpr std::size_t storage_requests_max = 8'192;  // waiting at once, over all threads
 
 class StorageThread {

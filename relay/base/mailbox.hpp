@@ -45,6 +45,13 @@ class Mailbox {
     return std::exchange(items_, {});
   }
 
+  // The same, but not beyond `when`; empty also when nothing came until then.
+  [[nodiscard]] std::vector<T> wait_and_take_all(std::chrono::steady_clock::time_point when) {
+    std::unique_lock lock(mutex_);
+    filled_.wait_until(lock, when, [this] { return closed_ || !items_.empty(); });
+    return std::exchange(items_, {});
+  }
+
   // No push succeeds from now on; what is in can still be taken.
   void close() {
     {

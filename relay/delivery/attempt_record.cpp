@@ -45,10 +45,13 @@ void DeliveryAttempt::conclude() {
                                   state_of(outcome.kind), outcome.diagnostic,
                                   message_.recipients[target.position].delay_notified});
   }
-  result_.gone = result_.figures.delayed == 0;
+  result_.gone = !damage_ && result_.figures.delayed == 0;
   if (!result_.gone) {
-    result_.retry_after = queue::retry_delay(settings_->retry, message_.summary.attempts + 1,
-                                             crypto::random_number());
+    record_.counts_as_attempt = !nothing_tried();
+    result_.retry_after = nothing_tried()
+                              ? reload_delay
+                              : queue::retry_delay(settings_->retry, message_.summary.attempts + 1,
+                                                   crypto::random_number());
     record_.next_attempt = now + *result_.retry_after;
   }
   prepare_report(now);
@@ -64,9 +67,13 @@ void DeliveryAttempt::expire() {
   }
 }
 
-// A person learns why: failures always, a delay once, success where it was asked for (RFC 3461
-// §4.1).
-void DeliveryAttempt::prepare_report(WallTime now) {
+bool DeliveryAttempt::nothing_tried() const {
+  return !targets_.empty() && std::ranges::none_of(targets_, &Target::tried);
+}
+
+// Those of whom a person is told: failures always, a delay once, success where it was asked for
+// (RFC 3461 §4.1).
+std::vector<message::ReportedRecipient> DeliveryAttempt::choose_reported(WallTime now) {
   using Kind = queue::Outcome::Kind;
   const bool own_report = message_.summary.user_name.empty();
   const bool delay_due = queue::delay_notice_due(settings_->retry, record_.waited);
@@ -77,7 +84,9 @@ void DeliveryAttempt::prepare_report(WallTime now) {
     message::ReportedRecipient entry;
     bool wanted = false;
     if (target.outcome->kind == Kind::failed || damage_) {
-      wanted = own_report || queue::wants_failure_report(sender_.reverse_path, notify);
+      // Of an unreadable sender nobody knows what was wished: the owner or postmaster is told.
+      wanted =
+          own_report || !sender_known_ || queue::wants_failure_report(sender_.reverse_path, notify);
       entry.action = target.outcome->status == "4.4.7" ? message::ReportAction::expired
                                                        : message::ReportAction::failed;
     } else if (target.outcome->kind == Kind::relayed) {
@@ -97,17 +106,27 @@ void DeliveryAttempt::prepare_report(WallTime now) {
     entry.last_attempt = now;
     reported.push_back(std::move(entry));
   }
+  return reported;
+}
+
+void DeliveryAttempt::prepare_report(WallTime now) {
+  std::vector<message::ReportedRecipient> reported = choose_reported(now);
   const auto addressee = report_addressee(*settings_, message_);
-  if (reported.empty() || !addressee) {
-    if (!reported.empty()) {
-      services_.log.event(LogLevel::error, "report-undeliverable")
-          .field("queue_id", message_.summary.id.text())
-          .field("reason", reported.front().diagnostic)
-          .field("advice", "mail to the postmaster of the configuration cannot be delivered");
-    }
-    record();
+  if (!reported.empty() && addressee) {
+    write_report(std::move(reported), *addressee, now);
     return;
   }
+  if (!reported.empty()) {
+    services_.log.event(LogLevel::error, "report-undeliverable")
+        .field("queue_id", message_.summary.id.text())
+        .field("reason", reported.front().diagnostic)
+        .field("advice", "mail to the postmaster of the configuration cannot be delivered");
+  }
+  record();
+}
+
+void DeliveryAttempt::write_report(std::vector<message::ReportedRecipient> reported,
+                                   const smtp::Mailbox& addressee, WallTime now) {
   struct Work {
     std::vector<message::ReportedRecipient> reported;
     postern::Result<storage::NewMessage> report =
@@ -119,8 +138,8 @@ void DeliveryAttempt::prepare_report(WallTime now) {
   work->reported = std::move(reported);
   Work* const running = work.get();
   home_.run_on_pool(
-      [running, settings = settings_, message = message_, &key = services_.queue_key,
-       addressee = *addressee, now] {
+      [running, settings = settings_, message = message_, &key = services_.queue_key, addressee,
+       now] {
         running->report =
             make_report(*settings, key, message, addressee, std::move(running->reported), now);
       },
@@ -129,9 +148,28 @@ void DeliveryAttempt::prepare_report(WallTime now) {
         if (work->report) {
           result_.report = storage::summary_of(*work->report);
           record_.report = std::move(*work->report);
+        } else {
+          services_.log.event(LogLevel::error, "report-not-made")
+              .field("queue_id", message_.summary.id.text())
+              .field("error", work->report.error().text());
+          postpone_failures();
         }
         record();
       });
+}
+
+// A failure is recorded only together with the report that tells a person of it: without one the
+// recipients stay in the queue, are offered again later, and then reported.
+void DeliveryAttempt::postpone_failures() {
+  for (auto& recipient : record_.recipients) {
+    if (recipient.state == storage::RecipientState::failed) {
+      recipient.state = storage::RecipientState::waiting;
+      result_.gone = false;
+    }
+  }
+  if (result_.gone) return;
+  if (!result_.retry_after) result_.retry_after = settings_->retry.retry_delay_max;
+  record_.next_attempt = read_clocks().wall + *result_.retry_after;
 }
 
 void DeliveryAttempt::record() {

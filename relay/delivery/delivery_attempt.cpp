@@ -27,21 +27,27 @@ DeliveryAttempt::DeliveryAttempt(net::Loop& home, const DeliveryServices& servic
 DeliveryAttempt::~DeliveryAttempt() { *alive_ = false; }
 
 void DeliveryAttempt::start() {
-  auto sender = queue::from_stored(message_.sender);
-  if (!sender) {
-    quarantine(sender.error());
-    return;
-  }
-  sender_ = std::move(*sender);
+  std::optional<Error> unreadable;
   for (std::size_t position = 0; position < message_.recipients.size(); ++position) {
     const auto& stored = message_.recipients[position];
     if (stored.state != storage::RecipientState::waiting) continue;
     auto recipient = queue::from_stored(stored);
     if (!recipient) {
-      quarantine(recipient.error());
-      return;
+      unreadable = recipient.error();
+      continue;
     }
     targets_.push_back({position, std::move(*recipient), std::nullopt});
+  }
+  // The recipients first: a report about an unreadable sender has to name them.
+  if (auto sender = queue::from_stored(message_.sender)) {
+    sender_ = std::move(*sender);
+    sender_known_ = true;
+  } else {
+    unreadable = sender.error();
+  }
+  if (unreadable) {
+    quarantine(*unreadable);
+    return;
   }
   if (queue::has_expired(settings_->retry, waited())) {
     conclude();
@@ -138,6 +144,7 @@ void DeliveryAttempt::transaction_done(std::vector<std::size_t> targets,
 void DeliveryAttempt::no_session(const std::vector<std::size_t>& targets, const Trouble& trouble) {
   for (const std::size_t index : targets) {
     targets_[index].outcome = queue::delayed_by_trouble(trouble.status, trouble.reason);
+    targets_[index].tried = trouble.tried;
   }
   next_transaction();
 }

@@ -17,6 +17,7 @@
 
 #include "relay/delivery/delivery_settings.hpp"
 #include "relay/delivery/upstream_pool.hpp"
+#include "relay/message/delivery_report.hpp"
 #include "relay/net/loop.hpp"
 #include "relay/queue/outcome.hpp"
 #include "storage/stored_message.hpp"
@@ -29,6 +30,8 @@ struct AttemptFigures {  // recipients
   std::uint64_t failed = 0;
 };
 
+// After a reload that came between, a message is offered again at once, by the new settings.
+inline constexpr Duration reload_delay = std::chrono::milliseconds(100);
 // A record that found no room is asked for again; delivering again instead would make duplicates.
 inline constexpr Duration record_retry_delay = std::chrono::seconds(5);
 
@@ -65,6 +68,7 @@ class DeliveryAttempt {
     smtp::Recipient recipient;
     std::optional<queue::Outcome> outcome;
     bool answered = false;  // an upstream said something about it, or may have it
+    bool tried = true;      // false: a reload or shutdown came before any upstream was asked
   };
   struct Group {  // recipients with the same route
     std::vector<std::string> upstreams;
@@ -80,6 +84,11 @@ class DeliveryAttempt {
   void conclude();
   void expire();
   void prepare_report(WallTime now);
+  [[nodiscard]] std::vector<message::ReportedRecipient> choose_reported(WallTime now);
+  void write_report(std::vector<message::ReportedRecipient> reported,
+                    const smtp::Mailbox& addressee, WallTime now);
+  void postpone_failures();
+  [[nodiscard]] bool nothing_tried() const;
   [[nodiscard]] Duration waited() const;
   void record();
   void recorded(postern::Result<> result);
@@ -97,10 +106,10 @@ class DeliveryAttempt {
   smtp::Sender sender_;
   std::vector<Target> targets_;
   std::vector<Group> groups_;
-  std::vector<bool> delay_noticed_;  // by target: told in this attempt
   storage::AttemptRecord record_;
   Result result_;
   std::optional<Error> damage_;
+  bool sender_known_ = false;
   net::Timer record_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -27,6 +27,7 @@ DeliveryEngine::DeliveryEngine(DeliveryServices services, SettingsSnapshot setti
       resolver_(std::move(resolver)),
       timer_(std::make_unique<net::Timer>(*loop_)),
       grace_timer_(std::make_unique<net::Timer>(*loop_)),
+      rescan_timer_(std::make_unique<net::Timer>(*loop_)),
       scheduler_(settings_->retry) {
   make_pools();
 }
@@ -54,6 +55,7 @@ void DeliveryEngine::start() {
     old_pools_.clear();
     timer_.reset();
     grace_timer_.reset();
+    rescan_timer_.reset();
     resolver_.reset();
   });
 }
@@ -66,6 +68,7 @@ void DeliveryEngine::load_queue(QueueId after) {
       if (!summaries) {
         services_.log.event(LogLevel::error, "queue-not-loaded")
             .field("error", summaries.error().text());
+        rescan_later();
         return;
       }
       const Now now = read_clocks();
@@ -79,7 +82,13 @@ void DeliveryEngine::load_queue(QueueId after) {
   if (!services_.storage.post(std::move(request))) {
     services_.log.event(LogLevel::error, "queue-not-loaded")
         .field("error", "the storage thread's mailbox is full");
+    rescan_later();
   }
+}
+
+void DeliveryEngine::rescan_later() {
+  if (stopping_) return;
+  rescan_timer_->start(rescan_delay, [this] { load_queue(QueueId{}); });
 }
 
 // The next hop is a hint for fairness: the first upstream of the first recipient's route.
@@ -104,12 +113,14 @@ void DeliveryEngine::message_queued(storage::MessageSummary summary) {
       })) {
     services_.log.event(LogLevel::error, "delivery-not-told")
         .field("queue_id", id.text())
-        .field("advice", "the message is safe; it is found again at the next start of the relay");
+        .field("advice", "the message is safe; it is found again when the queue is read anew");
+    rescan_wanted_ = true;
   }
 }
 
 void DeliveryEngine::tick() {
   if (stopping_) return;
+  if (rescan_wanted_.exchange(false)) rescan_later();
   while (attempts_.size() < attempts_max) {
     const auto id = scheduler_.next_due(read_clocks().monotonic);
     if (!id) break;
@@ -134,7 +145,9 @@ void DeliveryEngine::begin_attempt(QueueId id) {
   storage::LoadMessage request{id, {}};
   request.done = [this, id](Result<storage::StoredMessage> message) {
     static_cast<void>(loop_->post([this, id, message = std::move(message)]() mutable {
-      if (message) {
+      if (stopping_) {  // nothing new is begun, and nothing is noted of what was not
+        attempt_finished({.id = id, .retry_after = rescan_delay, .report = {}, .figures = {}});
+      } else if (message) {
         start_attempt(std::move(*message));
       } else {
         message_not_loaded(id, message.error());
@@ -229,6 +242,24 @@ void DeliveryEngine::configure(SettingsSnapshot settings) {
   }));
 }
 
+namespace {
+
+std::string_view name_of(QueueChange change) {
+  switch (change) {
+    case QueueChange::retry:
+      return "retry";
+    case QueueChange::hold:
+      return "hold";
+    case QueueChange::release:
+      return "release";
+    case QueueChange::remove:
+      break;
+  }
+  return "remove";
+}
+
+}  // namespace
+
 Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
   const MonotonicTime now = read_clocks().monotonic;
   if (!scheduler_.knows(id)) {
@@ -237,12 +268,20 @@ Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
   storage::StorageRequest request = storage::SetHeld{id, true, storage::Done{}};
   switch (change) {
     case QueueChange::retry:
+      if (scheduler_.held(id)) {
+        return fail(ErrorKind::invalid, "message " + id.text(), "it is held; release it first");
+      }
+      for (auto& [name, pool] : pools_) pool->forget_trouble();
       scheduler_.retry_now(id, now);
+      log_change(change, id);
       return {};
     case QueueChange::hold:
       scheduler_.hold(id);
       break;
     case QueueChange::release:
+      if (!scheduler_.held(id)) {
+        return fail(ErrorKind::invalid, "message " + id.text(), "it is not held");
+      }
       scheduler_.release(id, now);
       request = storage::SetHeld{id, false, storage::Done{}};
       break;
@@ -259,13 +298,21 @@ Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
     return fail(ErrorKind::busy, "message " + id.text(),
                 "the storage thread's mailbox is full; try again");
   }
+  log_change(change, id);
   return {};
+}
+
+void DeliveryEngine::log_change(QueueChange change, QueueId id) {
+  services_.log.event(LogLevel::notice, "queue-changed-by-operator")
+      .field("queue_id", id.text())
+      .field("change", name_of(change));
 }
 
 // A quarantined message is in the store and not in the scheduler; a person may still remove it. The
 // store answers, because it alone knows whether there is such a message.
 void DeliveryEngine::remove_unscheduled(net::Loop& home, QueueId id,
                                         Callback<Result<std::size_t>> answer) {
+  log_change(QueueChange::remove, id);
   storage::RemoveMessage request{id, {}};
   request.done = [&home, answer = std::move(answer)](Result<> removed) mutable {
     static_cast<void>(
@@ -287,9 +334,6 @@ bool DeliveryEngine::ask_change(net::Loop& home, QueueChange what, std::optional
     if (id) {
       if (auto changed = change(what, *id); changed) {
         result = std::size_t{1};
-        services_.log.event(LogLevel::notice, "queue-changed-by-operator")
-            .field("queue_id", id->text())
-            .field("change", static_cast<int>(what));
       } else {
         result = std::unexpected(changed.error());
       }
@@ -326,6 +370,7 @@ void DeliveryEngine::begin_stop() {
 void DeliveryEngine::stop_on_loop() {
   if (std::exchange(stopping_, true)) return;
   timer_->stop();
+  rescan_timer_->stop();
   for (auto& [name, pool] : pools_) pool->stop();
   grace_timer_->start(delivery_grace, [this] {
     services_.log.event(LogLevel::warning, "deliveries-cut")

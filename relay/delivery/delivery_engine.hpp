@@ -9,6 +9,7 @@
 // the operator while it is being tried is refused ("busy"): the upstream may have it already.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,6 +34,8 @@ inline constexpr std::size_t attempts_max = 512;
 // hands and one loaded and waiting, so that no connection idles and no user waits behind a heap.
 inline constexpr std::size_t slots_per_connection = 2;
 inline constexpr std::size_t summaries_page = 4'096;
+// A queue that could not be read, or a message that delivery was not told of, is looked for again.
+inline constexpr Duration rescan_delay = std::chrono::seconds(5);
 inline constexpr Duration delivery_grace = std::chrono::seconds(20);
 
 enum class QueueChange { retry, hold, release, remove };
@@ -77,7 +80,9 @@ class DeliveryEngine {
   void message_not_loaded(QueueId id, const Error& error);
   void attempt_finished(DeliveryAttempt::Result result);
   [[nodiscard]] Result<> change(QueueChange change, QueueId id);
+  void log_change(QueueChange change, QueueId id);
   void remove_unscheduled(net::Loop& home, QueueId id, Callback<Result<std::size_t>> answer);
+  void rescan_later();
   void stop_on_loop();
   void stop_when_quiet();
 
@@ -87,6 +92,8 @@ class DeliveryEngine {
   std::unique_ptr<net::Resolver> resolver_;
   std::unique_ptr<net::Timer> timer_;
   std::unique_ptr<net::Timer> grace_timer_;
+  std::unique_ptr<net::Timer> rescan_timer_;
+  std::atomic<bool> rescan_wanted_ = false;  // set by threads that could not tell of a message
   queue::Scheduler scheduler_;
   std::map<std::string, std::unique_ptr<UpstreamPool>, std::less<>> pools_;
   std::vector<std::unique_ptr<UpstreamPool>>

@@ -56,6 +56,7 @@ struct DeliveryServices {
 struct Trouble {
   std::string status;  // enhanced status code, "4.4.1"
   std::string reason;  // one sentence, shown by `postern queue show`
+  bool tried = true;   // false: our own reload or shutdown came between, which is no attempt
 };
 
 }  // namespace postern::delivery

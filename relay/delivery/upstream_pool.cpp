@@ -33,9 +33,14 @@ void UpstreamPool::submit(std::unique_ptr<TransactionJob> job) {
   }));
 }
 
+void UpstreamPool::forget_trouble() {
+  down_delay_ = down_delay_min;
+  down_until_ = {};
+}
+
 void UpstreamPool::stop() {
   stopped_ = true;
-  fail_waiting({"4.3.2", "the relay reloads or shuts down; it is tried again"});
+  fail_waiting({"4.3.2", "the relay reloads or shuts down; it is tried again", false});
   for (auto& member : members_) {
     if (member->idle) {
       member->idle = false;

@@ -43,6 +43,8 @@ class UpstreamPool {
                std::shared_ptr<const UpstreamSettings> upstream);
   ~UpstreamPool();
   void submit(std::unique_ptr<TransactionJob> job);
+  // A person wants it tried now: a failure of a moment ago no longer counts.
+  void forget_trouble();
   // No further jobs are begun; idle connections say QUIT.
   void stop();
   [[nodiscard]] bool busy() const;

@@ -161,6 +161,11 @@ bool Scheduler::being_tried(QueueId id) const {
   return found != entries_.end() && found->second.trying;
 }
 
+bool Scheduler::held(QueueId id) const {
+  const auto found = entries_.find(id.value);
+  return found != entries_.end() && found->second.held;
+}
+
 bool Scheduler::knows(QueueId id) const { return entries_.contains(id.value); }
 
 std::optional<MonotonicTime> Scheduler::waiting_since(QueueId id) const {

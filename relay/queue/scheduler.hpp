@@ -54,6 +54,7 @@ class Scheduler {
   [[nodiscard]] std::optional<MonotonicTime> next_wake() const;
   [[nodiscard]] std::size_t waiting() const;  // neither held nor being tried
   [[nodiscard]] bool being_tried(QueueId id) const;
+  [[nodiscard]] bool held(QueueId id) const;
   [[nodiscard]] bool knows(QueueId id) const;
   // The moment that its age counts from; may lie before this process began.
   [[nodiscard]] std::optional<MonotonicTime> waiting_since(QueueId id) const;

@@ -120,7 +120,7 @@ TEST(OpenQueue, SetsWhatDurabilityAndSafetyRestOn) {
   EXPECT_EQ(ask("PRAGMA journal_mode"), "wal");
   EXPECT_EQ(ask("PRAGMA synchronous"), "2");
   EXPECT_EQ(ask("PRAGMA locking_mode"), "exclusive");
-  EXPECT_EQ(ask("PRAGMA secure_delete"), "1");
+  EXPECT_EQ(ask("PRAGMA secure_delete"), "2");
   EXPECT_EQ(ask("PRAGMA foreign_keys"), "1");
   EXPECT_EQ(ask("PRAGMA trusted_schema"), "0");
   EXPECT_EQ(ask("PRAGMA cell_size_check"), "1");

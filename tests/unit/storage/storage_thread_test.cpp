@@ -141,6 +141,38 @@ TEST_F(StorageThreadTest, SharesOneCommitAmongManyMessagesOfManyThreads) {
   EXPECT_LE(after->commits, 4U) << "800 messages in batches of 256";
 }
 
+// What spares the flash: commits keep a distance, however the messages come.
+TEST_F(StorageThreadTest, CommitsUnderLoadNoMoreOftenThanTheInterval) {
+  start();
+  std::atomic<int> taken = 0;
+  const auto begun = std::chrono::steady_clock::now();
+  for (std::uint64_t id = 1; id <= 100; ++id) {
+    ASSERT_TRUE(thread->post(InsertMessage{make_message(id), std::nullopt, [&](Result<> result) {
+                                             if (result) ++taken;
+                                           }}));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const auto after = figures();
+  ASSERT_TRUE(after);
+  const auto intervals = (std::chrono::steady_clock::now() - begun) / commit_interval;
+  EXPECT_EQ(taken, 100) << "a question comes after what was asked before it";
+  EXPECT_LE(after->commits, static_cast<std::uint64_t>(intervals) + 2);
+}
+
+TEST_F(StorageThreadTest, AQuestionAboutAnotherMessageWaitsForNoCommit) {
+  start();
+  ASSERT_TRUE(insert(make_message(1)));  // the next commit is an interval away
+  std::vector<int> answers;
+  block();
+  ASSERT_TRUE(thread->post(
+      InsertMessage{make_message(2), std::nullopt, [&](Result<>) { answers.push_back(2); }}));
+  ASSERT_TRUE(
+      thread->post(LoadMessage{QueueId{1}, [&](Result<StoredMessage>) { answers.push_back(1); }}));
+  release();
+  ASSERT_TRUE(figures());
+  EXPECT_EQ(answers, (std::vector<int>{1, 2}));
+}
+
 TEST_F(StorageThreadTest, DoesTheRequestsOfOneThreadInTheirOrder) {
   start();
   std::vector<int> answers;

@@ -1,0 +1,107 @@
+// What a person asks of the queue and is told, and what he is told when a message cannot be read:
+// regressions of faults that a reader and a new user met.
+#include <gtest/gtest.h>
+
+#include "tests/unit/delivery/delivery_support.hpp"
+
+namespace postern::delivery {
+namespace {
+
+class OperatorTest : public DeliveryTest {
+ protected:
+  void SetUp() override {
+    DeliveryTest::SetUp();
+    upstream = &make_upstream();
+    add_upstream("far", *upstream);
+    add_route("*", {"far"});
+  }
+  [[nodiscard]] std::string refusal(QueueChange what, QueueId id) {
+    const auto changed = change(what, id);
+    return changed ? "" : changed.error().text();
+  }
+  ScriptedUpstream* upstream = nullptr;
+};
+
+TEST_F(OperatorTest, ARetryOfAHeldMessageIsRefusedWithTheWayOut) {
+  auto held = seal({});
+  held.next_attempt += std::chrono::hours(1);
+  const QueueId id = held.id;
+  insert(std::move(held));
+  start_engine();
+  ASSERT_TRUE(eventually([&] { return change(QueueChange::hold, id).has_value(); }));
+  EXPECT_NE(refusal(QueueChange::retry, id).find("release it first"), std::string::npos);
+  EXPECT_TRUE(change(QueueChange::release, id));
+  EXPECT_TRUE(until_gone(id));
+}
+
+TEST_F(OperatorTest, AReleaseOfWhatIsNotHeldSaysSo) {
+  auto waiting = seal({});
+  waiting.next_attempt += std::chrono::hours(1);
+  const QueueId id = waiting.id;
+  insert(std::move(waiting));
+  start_engine();
+  ASSERT_TRUE(eventually([&] { return change(QueueChange::hold, id).has_value(); }));
+  ASSERT_TRUE(change(QueueChange::release, id));
+  ASSERT_TRUE(until_gone(id));
+  upstream->script = [](const Dialogue&, std::string_view command) -> Answer {
+    return command.starts_with("MAIL") ? Answer("450 4.3.2 busy") : Answer(polite);
+  };
+  const QueueId other = queue();
+  ASSERT_TRUE(until_delayed(1));
+  EXPECT_NE(refusal(QueueChange::release, other).find("not held"), std::string::npos);
+}
+
+TEST_F(OperatorTest, WhatIsDoneToAllIsLoggedForEachMessageInWords) {
+  upstream->script = [](const Dialogue&, std::string_view command) -> Answer {
+    return command.starts_with("MAIL") ? Answer("450 4.3.2 busy") : Answer(polite);
+  };
+  start_engine();
+  const QueueId first = queue();
+  const QueueId second = queue();
+  ASSERT_TRUE(until_delayed(2));
+  const auto removed = change(QueueChange::remove, std::nullopt);
+  ASSERT_TRUE(removed);
+  EXPECT_EQ(*removed, 2U);
+  for (const QueueId id : {first, second}) {
+    EXPECT_TRUE(logged("event=queue-changed-by-operator queue_id=" + id.text() + " change=remove"))
+        << log_text();
+  }
+}
+
+// After our 250 the mail arrives or a person learns why: also when the row itself is damaged.
+TEST_F(OperatorTest, APersonIsToldOfAMessageWhoseSenderCannotBeRead) {
+  snapshot.owners["scanner"] = *smtp::parse_mailbox("it@office.example", true);
+  start_engine();
+  storage::NewMessage damaged = seal({});
+  damaged.sender.reverse_path = "no \x01 address";
+  const storage::MessageSummary summary = storage::summary_of(damaged);
+  insert(std::move(damaged));
+  engine->message_queued(summary);
+  ASSERT_TRUE(until([this] { return upstream->messages.size() == 1; }));
+  EXPECT_NE(upstream->messages[0].find("To: <it@office.example>\r\n"), std::string::npos)
+      << upstream->messages[0];
+  EXPECT_NE(upstream->messages[0].find("anna@far.example"), std::string::npos);
+  ASSERT_TRUE(eventually([&] {
+    const auto kept = stored(summary.id);
+    return kept && kept->summary.quarantined;
+  }));
+  EXPECT_FALSE(logged("event=message-done queue_id=" + summary.id.text())) << log_text();
+}
+
+// A reload that comes between is no attempt: the back-off stays where it was.
+TEST_F(OperatorTest, AReloadNeitherCountsAsAnAttemptNorDelaysWhatWaits) {
+  upstream->script = [](const Dialogue&, std::string_view command) -> Answer {
+    return command == greeting_moment ? Answer(silence) : polite;
+  };
+  start_engine();
+  const QueueId id = queue();
+  ASSERT_TRUE(until([this] { return upstream->dialogues().size() == 1; }));
+  upstream->script = nullptr;
+  engine->configure(std::make_shared<const DeliverySnapshot>(snapshot));
+  EXPECT_TRUE(until([this] { return upstream->messages.size() == 1; }, Duration(3'000)))
+      << log_text();
+  EXPECT_TRUE(until_gone(id));
+}
+
+}  // namespace
+}  // namespace postern::delivery
