@@ -24,11 +24,11 @@ struct sqlite3_stmt;
 
 namespace postern::storage {
 
-// The write-ahead log is copied back when it holds this many pages of 4 KiB: 4 MiB, which the
+// The write-ahead log is copied back when it holds this many pages of 4 KiB: 8 MiB, which the
 // reserve of queue_store.hpp counts with.
-inline constexpr int checkpoint_pages_min = 1'000;
+inline constexpr int checkpoint_pages_min = 2'000;
 // A log that once grew longer is cut to this when it starts anew.
-inline constexpr std::int64_t log_bytes_kept_max = std::int64_t{4} * 1024 * 1024;
+inline constexpr std::int64_t log_bytes_kept_max = std::int64_t{8} * 1024 * 1024;
 // No value we write is longer (a sealed header is the longest); a damaged file cannot make us
 // allocate more.
 inline constexpr int value_bytes_max = 8 * 1024 * 1024;

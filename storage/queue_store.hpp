@@ -31,7 +31,7 @@ inline constexpr std::size_t body_in_row_bytes_max = std::size_t{256} * 1024;
 // system: one batch in the log, the log until it is copied back, and the database that grows by as
 // much. So outcomes of deliveries can still be recorded on a full disk, and a commit seldom is what
 // finds it full (a quota or another program's writing still can make it so).
-inline constexpr std::uint64_t reserve_bytes_min = std::uint64_t{16} * 1024 * 1024;
+inline constexpr std::uint64_t reserve_bytes_min = std::uint64_t{24} * 1024 * 1024;
 
 struct SpoolFiles;  // spool_files.hpp
 

@@ -2,7 +2,7 @@
 // once, and only then answers everybody (group commit).
 //
 // Promise: an answer of success to a change means durable. Commits of messages and of attempts come
-// at most every commit_interval, so that a busy relay syncs its flash 50 times a second and not
+// at most every commit_interval, so that a busy relay syncs its flash 40 times a second and not
 // once a message, while a quiet one commits at once; reading and spooling wait for no commit, but
 // see every change that was asked for before them. post() never blocks; false means full or
 // stopping, and the caller answers 452 4.3.1 or 451. When one request of a batch fails (say, a
@@ -101,7 +101,7 @@ using StorageRequest =
 
 // The time from one commit to the next under load: little beside what a signature and a handshake
 // take, enough to gather what comes meanwhile. A commit of SD cards takes as long by itself.
-inline constexpr std::chrono::milliseconds commit_interval{20};
+inline constexpr std::chrono::milliseconds commit_interval{25};
 inline constexpr std::size_t storage_requests_max = 8'192;  // waiting at once, over all threads
 
 class StorageThread {
