@@ -160,7 +160,7 @@ struct StorageThread::Parts {
   std::vector<StorageRequest> gathered;  // changes that wait for their commit
   std::size_t gathered_bytes = 0;
   bool gathered_urgent = false;
-  std::chrono::steady_clock::time_point commit_due{};
+  std::chrono::steady_clock::time_point commit_due;
   std::atomic<std::uint64_t> free_bytes{0};
   std::atomic<std::uint64_t> queued_bytes{0};
   std::thread thread;

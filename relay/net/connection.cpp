@@ -163,7 +163,7 @@ void Connection::Parts::pump() {
     } else if (ending && (ending_at_once || kept.empty())) {
       const bool with_reply = pending_bytes() > 0 || (engine && *ending);  // an alert on its way
       std::optional<Error> why = std::move(*ending);
-      Callback<std::optional<Error>> closed = std::move(events.on_closed);
+      Callback<std::optional<Error>> closed = std::exchange(events.on_closed, nullptr);
       if (with_reply && !ending_at_once) {
         linger();
       } else {

@@ -242,7 +242,7 @@ void LocalServer::Parts::accepted(int descriptor) {
   const std::uint64_t id = next_id++;
   auto* client = LocalClient::open(
       *loop, descriptor,
-      [this, id](std::string line) {
+      [this, id](const std::string& line) {
         in_call_out = true;
         on_line(line, [ticket = AnswerTicket(link, id)](std::string text) mutable {
           ticket.settle(std::move(text));

@@ -24,7 +24,7 @@ class Lingering {
   virtual void end_now() = 0;
 
  protected:
-  ~Lingering() = default;
+  virtual ~Lingering() = default;
 };
 
 struct Loop::Parts {

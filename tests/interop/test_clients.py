@@ -71,9 +71,9 @@ class ClientsOverBothListeners(_ClientsTest):
         messages = self.send_by_all("plain", lambda subject: simple_message(subject).encode())
         for message in messages:
             self.assertRegex(message.tls_version, "TLSv1.[23]")
-            # RFC 3848: submitted by ESMTP, over TLS, authenticated.
+            # RFC 3848: submitted by ESMTP, over TLS, authenticated; RFC 6531 §4.3 when the client said SMTPUTF8.
             self.assertRegex(message.content.decode().replace("\r\n", "\n"),
-                             r"(?s)Received: from .*\sby relay\.office\.example with ESMTPSA")
+                             r"(?s)Received: from .*\sby relay\.office\.example with (ESMTPSA|UTF8SMTPSA)")
 
     def test_eight_bit_text(self):
         body = "Grüße aus dem Büro, 8 bit as UTF-8.\r\n".encode() + "and Latin-1: äöü\r\n".encode("latin-1")
