@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -92,6 +93,9 @@ class Database {
   [[nodiscard]] bool outside_transaction() const;
   [[nodiscard]] std::int64_t changed_rows() const;
 
+  // What was found in the log at open, when the medium damaged it; see log_check.hpp.
+  [[nodiscard]] const std::optional<std::string>& log_damage() const { return log_damage_; }
+
   [[nodiscard]] bool checkpoint_due() const { return log_pages_ >= checkpoint_pages_min; }
   [[nodiscard]] Result<> checkpoint();
   // After a failed sync: closing must not copy pages that the kernel may have dropped.
@@ -108,9 +112,11 @@ class Database {
   [[nodiscard]] Result<> migrate();
   [[nodiscard]] Result<std::int64_t> single_integer(const Sql& sql);
   [[nodiscard]] Result<> create_file(SpoolFiles& files) const;
-  [[nodiscard]] Result<> renew_log(SpoolFiles& files) const;
+  [[nodiscard]] Result<> renew_log(SpoolFiles& files);
+  [[nodiscard]] Result<> keep_damaged_log(SpoolFiles& files, int log) const;
 
   std::string path_;
+  std::optional<std::string> log_damage_;
   sqlite3* connection_ = nullptr;
   std::unordered_map<const char*, sqlite3_stmt*> statements_;
   int log_pages_ = 0;  // written by SQLite's hook at each commit

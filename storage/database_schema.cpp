@@ -5,11 +5,13 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
 #include "relay/base/file.hpp"
 #include "storage/database.hpp"
+#include "storage/log_check.hpp"
 
 namespace postern::storage {
 
@@ -57,6 +59,9 @@ CREATE TABLE counter (
 ) STRICT, WITHOUT ROWID;
 )sql"};
 
+// The log is read and written in pieces of this size.
+constexpr std::size_t piece_bytes = std::size_t{64} * 1024;
+
 constexpr Sql read_version{"read the schema's version", "PRAGMA user_version"};
 constexpr Sql count_tables{"read the schema", "SELECT count(*) FROM sqlite_schema"};
 
@@ -94,18 +99,33 @@ Result<> Database::create_file(SpoolFiles& files) const {
 // sync writes it. Recovery would take it for durable, put acknowledged mail behind it, and a power
 // cut would break the log's chain before that mail. So every octet is written again, in place (a
 // full disk does not hinder it, and a tear meets the same octets), and synced before it is trusted.
-Result<> Database::renew_log(SpoolFiles& files) const {
+// What stands behind the last whole commit is wiped meanwhile, so that the next start can tell what
+// a power cut broke from what the medium damaged (log_check.hpp).
+Result<> Database::renew_log(SpoolFiles& files) {
   const std::string log = path_ + "-wal";
   const int fd = files.open_for_rewriting(log);
   if (fd == -ENOENT) return {};
   const FileDescriptor file(fd);
   if (!file) return fail_errno("open " + log, -fd);
-  constexpr std::size_t piece_bytes = std::size_t{64} * 1024;
+  const Result<LogState> state = check_log(files, file.get(), log);
+  if (!state) return std::unexpected(state.error());
+  if (state->damaged()) {
+    if (auto kept = keep_damaged_log(files, file.get()); !kept) return kept;
+    log_damage_ = fmt::format(
+        "{} is damaged behind octet {}: {} commits in it cannot be used, so mail taken before the "
+        "stop may be missing; check the medium; the log as it was is kept as {}.damaged",
+        log, state->committed_bytes, state->commits_lost, log);
+  }
   Bytes piece(piece_bytes);
   for (std::uint64_t offset = 0;;) {
     const std::int64_t got = files.read_at(file.get(), offset, piece);
     if (got < 0) return fail_errno("read " + log, static_cast<int>(-got));
     if (got == 0) break;
+    const std::uint64_t whole = state->committed_bytes - std::min(state->committed_bytes, offset);
+    if (whole < static_cast<std::uint64_t>(got)) {
+      std::fill(piece.begin() + static_cast<std::ptrdiff_t>(whole), piece.begin() + got,
+                std::byte{0});
+    }
     ByteView rest(piece.data(), static_cast<std::size_t>(got));
     while (!rest.empty()) {
       const std::int64_t written = files.write_at(file.get(), offset, rest);
@@ -117,6 +137,31 @@ Result<> Database::renew_log(SpoolFiles& files) const {
     }
   }
   if (const int code = files.sync(file.get()); code < 0) return fail_errno("sync " + log, -code);
+  return {};
+}
+
+Result<> Database::keep_damaged_log(SpoolFiles& files, int log) const {
+  const std::string copy = path_ + "-wal.damaged";
+  static_cast<void>(files.unlink(copy));  // of an earlier start
+  const int fd = files.create(copy);
+  const FileDescriptor file(fd);
+  if (!file) return fail_errno("create " + copy, -fd);
+  Bytes piece(piece_bytes);
+  for (std::uint64_t offset = 0;;) {
+    const std::int64_t got = files.read_at(log, offset, piece);
+    if (got < 0) return fail_errno("read " + path_ + "-wal", static_cast<int>(-got));
+    if (got == 0) break;
+    offset += static_cast<std::uint64_t>(got);
+    ByteView rest(piece.data(), static_cast<std::size_t>(got));
+    while (!rest.empty()) {
+      const std::int64_t written = files.write(file.get(), rest);
+      if (written <= 0) {
+        return fail_errno("write " + copy, written == 0 ? EIO : static_cast<int>(-written));
+      }
+      rest = rest.subspan(static_cast<std::size_t>(written));
+    }
+  }
+  if (const int code = files.sync(file.get()); code < 0) return fail_errno("sync " + copy, -code);
   return {};
 }
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "relay/base/assert.hpp"
@@ -57,6 +58,7 @@ constexpr Sql schedule_sql{"schedule a message",
                            "UPDATE message SET next_attempt_ms = ? WHERE id = ?"};
 constexpr Sql quarantine_sql{"quarantine a message",
                              "UPDATE message SET quarantined = 1, last_error = ? WHERE id = ?"};
+constexpr Sql remove_counter_sql{"remove a counter", "DELETE FROM counter WHERE name = ?"};
 constexpr Sql counter_sql{"save a counter",
                           "INSERT INTO counter (name, value) VALUES (?, ?) "
                           "ON CONFLICT (name) DO UPDATE SET value = excluded.value"};
@@ -119,6 +121,7 @@ Result<std::unique_ptr<QueueStore>> QueueStore::open(const std::string& state_di
       Database::open(state_directory + "/queue.db", vfs, *parts.files);
   if (!database) return std::unexpected(database.error());
   parts.database = std::move(*database);
+  parts.report.log_damage = parts.database->log_damage();
   // The names of a new database and its log, without which their synced octets could not be found.
   if (const int code = parts.files->sync_folder(state_directory); code < 0) {
     return fail_errno("sync " + state_directory, -code);
@@ -388,9 +391,10 @@ Result<> QueueStore::Parts::record(const AttemptRecord& record) {
                   fmt::format("message {} has no recipient {}", record.id.text(), recipient.index));
     }
   }
-  // The report needs no room in reserve: it replaces a promise that was already taken on.
-  if (record.report) {
-    if (auto done = insert_rows(*record.report, std::nullopt); !done) return done;
+  // Reports need no room in reserve: they replace a promise that was already taken on.
+  for (const auto* own : {&record.report, &record.confirmation}) {
+    if (!*own) continue;
+    if (auto done = insert_rows(**own, std::nullopt); !done) return done;
   }
   std::int64_t waiting = 0;
   {
@@ -475,6 +479,20 @@ Result<> QueueStore::save_counter(std::string_view name, std::string_view value)
     auto query = parts_->database->query(counter_sql);
     if (!query) return std::unexpected(query.error());
     return query->text(name).text(value).run();
+  });
+}
+
+Result<> QueueStore::keep_counters(std::string_view prefix, const std::vector<std::string>& kept) {
+  const auto all = counters();
+  if (!all) return std::unexpected(all.error());
+  return parts_->atomically([&]() -> Result<> {
+    for (const auto& [name, value] : *all) {
+      if (!name.starts_with(prefix) || std::ranges::find(kept, name) != kept.end()) continue;
+      auto query = parts_->database->query(remove_counter_sql);
+      if (!query) return std::unexpected(query.error());
+      if (auto done = query->text(name).run(); !done) return done;
+    }
+    return {};
   });
 }
 

@@ -38,6 +38,7 @@ struct SpoolFiles;  // spool_files.hpp
 struct OpenReport {
   std::uint64_t swept_files = 0;
   std::vector<QueueId> quarantined;
+  std::optional<std::string> log_damage;  // one sentence: mail may be missing
 };
 
 class QueueStore {
@@ -83,6 +84,10 @@ class QueueStore {
   [[nodiscard]] Result<> set_quarantined(QueueId id, std::string_view reason);
   [[nodiscard]] Result<> remove(QueueId id);
   [[nodiscard]] Result<> save_counter(std::string_view name, std::string_view value);
+  // Removes every counter that begins with `prefix` and is none of `kept`: those of users who are
+  // gone.
+  [[nodiscard]] Result<> keep_counters(std::string_view prefix,
+                                       const std::vector<std::string>& kept);
 
   [[nodiscard]] Result<std::vector<MessageSummary>> summaries(std::size_t messages_max,
                                                               QueueId after);

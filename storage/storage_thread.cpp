@@ -35,14 +35,19 @@ bool changes_the_queue(const StorageRequest& request) {
          std::holds_alternative<SetNextAttempt>(request) ||
          std::holds_alternative<SetQuarantined>(request) ||
          std::holds_alternative<RemoveMessage>(request) ||
-         std::holds_alternative<SaveCounters>(request);
+         std::holds_alternative<SaveCounters>(request) ||
+         std::holds_alternative<KeepCounters>(request);
 }
 
 // Whether the change concerns the message.
 bool concerns(const StorageRequest& change, QueueId id) {
   if (const auto* insert = std::get_if<InsertMessage>(&change)) return insert->message.id == id;
   if (const auto* attempt = std::get_if<RecordAttempt>(&change)) {
-    return attempt->record.id == id || (attempt->record.report && attempt->record.report->id == id);
+    const auto is = [id](const std::optional<NewMessage>& report) {
+      return report && report->id == id;
+    };
+    return attempt->record.id == id || is(attempt->record.report) ||
+           is(attempt->record.confirmation);
   }
   return true;
 }
@@ -55,7 +60,9 @@ std::size_t bytes_of(const StorageRequest& request) {
     return content_bytes(insert->message);
   }
   if (const auto* attempt = std::get_if<RecordAttempt>(&request)) {
-    return attempt->record.report ? content_bytes(*attempt->record.report) : 0;
+    const AttemptRecord& record = attempt->record;
+    return (record.report ? content_bytes(*record.report) : 0) +
+           (record.confirmation ? content_bytes(*record.confirmation) : 0);
   }
   return 0;
 }
@@ -96,6 +103,10 @@ class Batch {
              }
              return {};
            }));
+  }
+  void operator()(KeepCounters& request) {
+    answer(request.done,
+           change([&] { return store_.keep_counters(request.prefix, request.kept); }));
   }
   void operator()(LoadSummaries& request) {
     answer(request.done, store_.summaries(request.messages_max, request.after));

@@ -73,6 +73,11 @@ struct SaveCounters {
   std::vector<std::pair<std::string, std::string>> counters;
   Done done;
 };
+struct KeepCounters {  // see QueueStore::keep_counters
+  std::string prefix;
+  std::vector<std::string> kept;
+  Done done;
+};
 struct LoadSummaries {
   std::size_t messages_max;
   QueueId after;
@@ -96,8 +101,8 @@ struct LoadFigures {
 };
 using StorageRequest =
     std::variant<AppendToSpool, DiscardSpool, InsertMessage, RecordAttempt, SetHeld, SetNextAttempt,
-                 SetQuarantined, RemoveMessage, SaveCounters, LoadSummaries, LoadMessage, ReadBody,
-                 LoadCounters, LoadFigures>;
+                 SetQuarantined, RemoveMessage, SaveCounters, KeepCounters, LoadSummaries,
+                 LoadMessage, ReadBody, LoadCounters, LoadFigures>;
 
 // The time from one commit to the next under load: little beside what a signature and a handshake
 // take, enough to gather what comes meanwhile. A commit of SD cards takes as long by itself.

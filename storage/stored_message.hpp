@@ -98,6 +98,7 @@ struct AttemptRecord {
   std::string last_error;
   std::optional<NewMessage>
       report;  // a delivery status notification, made durable in the same commit
+  std::optional<NewMessage> confirmation;  // the same of success, where another person gets it
 };
 
 struct QueueFigures {

@@ -135,11 +135,14 @@ TEST(FailingDisk, CommitsNoRowWhoseSpoolFolderCouldNotBeSynced) {
   EXPECT_EQ(store->open_report().swept_files, 1U);
 }
 
+// Of 200 KB each: the log is copied back at 8 MiB.
+constexpr std::uint64_t messages_to_fill_the_log = 50;
+
 TEST(FailingDisk, StopsAfterAFailedCheckpointWithNothingLost) {
   const SyncFailingVfs vfs;
   const StateDirectory directory;
   auto store = open_or_abort(directory, vfs.name());
-  for (std::uint64_t id = 1; id <= 30; ++id) {
+  for (std::uint64_t id = 1; id <= messages_to_fill_the_log; ++id) {
     ASSERT_TRUE(commit_message(*store, make_message(id, 200'000)));
   }
   SyncFailingVfs::failing() = true;
@@ -148,7 +151,7 @@ TEST(FailingDisk, StopsAfterAFailedCheckpointWithNothingLost) {
   store.reset();
   SyncFailingVfs::failing() = false;
   store = open_or_abort(directory);
-  EXPECT_EQ(store->figures()->messages, 30U);
+  EXPECT_EQ(store->figures()->messages, messages_to_fill_the_log);
 }
 
 TEST(Maintenance, CopiesTheLogBackWhenItHasGrown) {
@@ -156,13 +159,13 @@ TEST(Maintenance, CopiesTheLogBackWhenItHasGrown) {
   const auto store = open_or_abort(directory);
   const auto database_size = [&] { return std::filesystem::file_size(directory.database()); };
   const auto before = database_size();
-  for (std::uint64_t id = 1; id <= 30; ++id) {
+  for (std::uint64_t id = 1; id <= messages_to_fill_the_log; ++id) {
     ASSERT_TRUE(commit_message(*store, make_message(id, 200'000)));
   }
   EXPECT_EQ(database_size(), before);
   store->maintain();
   EXPECT_EQ(store->death(), nullptr);
-  EXPECT_GT(database_size(), 30U * 200'000U);
+  EXPECT_GT(database_size(), messages_to_fill_the_log * 200'000U);
 }
 
 }  // namespace

@@ -252,6 +252,16 @@ TEST_F(QueueStoreTest, KeepsCounters) {
   ASSERT_EQ(counters->size(), 2U);
   EXPECT_EQ((*counters)[0], std::pair(std::string("user.nas.day"), std::string("3")));
   EXPECT_EQ((*counters)[1], std::pair(std::string("user.scanner.day"), std::string("13")));
+  // Those of a user who is gone.
+  ASSERT_TRUE(store->begin());
+  ASSERT_TRUE(store->save_counter("other", "1"));
+  ASSERT_TRUE(store->keep_counters("user.", {"user.nas.day"}));
+  ASSERT_TRUE(store->commit());
+  const auto left = store->counters();
+  ASSERT_TRUE(left);
+  ASSERT_EQ(left->size(), 2U);
+  EXPECT_EQ((*left)[0].first, "other");
+  EXPECT_EQ((*left)[1].first, "user.nas.day");
 }
 
 TEST_F(QueueStoreTest, LosesWhatWasNotCommittedAndNothingElse) {
