@@ -1,8 +1,8 @@
 // The shape of "answer me later": called exactly once, or dropped when nobody waits any more.
 //
-// Sharp edge: a callback handed to another thread runs on THAT thread. What it captures must be an
-// id or a value, never a pointer to something that may be gone by then; net::Loop::post brings it
-// home.
+// Sharp edge: a callback handed to another thread runs on THAT thread; net::Loop::post brings it
+// home. What it captures must be an id, a value, or a pointer that it touches only at home and only
+// after a flag shared with the pointer's owner said that the owner still lives (`alive_`).
 #pragma once
 
 #include <functional>

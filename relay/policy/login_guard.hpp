@@ -36,22 +36,4 @@ class LoginGuard {
   std::size_t addresses_max_;
 };
 
-// Open connections, in all and by address (again /64 for IPv6).
-class ConnectionLimits {
- public:
-  ConnectionLimits(std::size_t connections_max, std::size_t per_address_max)
-      : connections_max_(connections_max), per_address_max_(per_address_max) {}
-  enum class Verdict { accepted, too_many, too_many_from_address };
-  [[nodiscard]] Verdict opened(const IpAddress& address);  // counts only when accepted
-  void closed(const IpAddress& address);
-  void configure(std::size_t connections_max, std::size_t per_address_max);
-  [[nodiscard]] std::size_t open() const { return open_; }
-
- private:
-  std::map<IpAddress, std::size_t> by_address_;
-  std::size_t open_ = 0;
-  std::size_t connections_max_;
-  std::size_t per_address_max_;
-};
-
 }  // namespace postern::policy

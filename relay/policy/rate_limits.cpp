@@ -51,22 +51,30 @@ smtp::Reply refuse(std::string_view user, const TokenBucket& bucket, const Words
 }
 
 std::optional<smtp::Reply> take(std::string_view user, std::optional<TokenBucket>& bucket,
-                                const Words& words, std::uint64_t tokens, MonotonicTime now) {
+                                const Words& words, std::uint64_t tokens, MonotonicTime now,
+                                bool& changed) {
   if (!bucket) return std::nullopt;
-  const auto wait = bucket->take(tokens, now);
-  if (!wait) return std::nullopt;
-  return refuse(user, *bucket, words, tokens, *wait);
+  if (const auto wait = bucket->take(tokens, now)) {
+    return refuse(user, *bucket, words, tokens, *wait);
+  }
+  changed = true;
+  return std::nullopt;
 }
 
-void configure_bucket(std::optional<TokenBucket>& bucket, std::optional<std::uint64_t> tokens_max,
+// True when a level in use was changed: with another maximum its line in the store means another
+// share.
+bool configure_bucket(std::optional<TokenBucket>& bucket, std::optional<std::uint64_t> tokens_max,
                       Duration period, MonotonicTime now) {
   if (!tokens_max) {
     bucket.reset();
-    return;
+    return false;
   }
+  if (bucket && bucket->tokens_max() == *tokens_max) return false;
   TokenBucket fresh(*tokens_max, period, now);
-  if (bucket) fresh.set_level(bucket->level(now), now);
+  const bool in_use = bucket.has_value();
+  if (in_use) fresh.set_level(bucket->level(now), now);
   bucket = fresh;
+  return in_use;
 }
 
 void save_bucket(std::string& line, std::string_view name, const std::optional<TokenBucket>& bucket,
@@ -117,9 +125,12 @@ void RateLimits::configure(const UserDirectory& users, MonotonicTime now) {
   std::erase_if(users_, [&](const auto& entry) { return !users.contains(entry.first); });
   for (const auto& [name, user] : users) {
     Buckets& buckets = users_[name];
-    configure_bucket(buckets.messages, user.rates.messages_per_minute_max, minute, now);
-    configure_bucket(buckets.recipients, user.rates.recipients_per_day_max, day, now);
-    configure_bucket(buckets.bytes, user.rates.bytes_per_day_max, day, now);
+    for (const bool changed :
+         {configure_bucket(buckets.messages, user.rates.messages_per_minute_max, minute, now),
+          configure_bucket(buckets.recipients, user.rates.recipients_per_day_max, day, now),
+          configure_bucket(buckets.bytes, user.rates.bytes_per_day_max, day, now)}) {
+      buckets.changed = buckets.changed || changed;
+    }
   }
 }
 
@@ -137,20 +148,20 @@ std::optional<smtp::Reply> RateLimits::take_message(std::string_view user,
       return refuse(user, *buckets.bytes, byte_words, bytes, *wait);
     }
   }
-  return take(user, buckets.messages, message_words, 1, now);
+  return take(user, buckets.messages, message_words, 1, now, buckets.changed);
 }
 
 std::optional<smtp::Reply> RateLimits::take_recipient(std::string_view user, MonotonicTime now) {
   const auto found = users_.find(user);
   if (found == users_.end()) return std::nullopt;
-  return take(user, found->second.recipients, recipient_words, 1, now);
+  return take(user, found->second.recipients, recipient_words, 1, now, found->second.changed);
 }
 
 std::optional<smtp::Reply> RateLimits::take_bytes(std::string_view user, std::uint64_t bytes,
                                                   MonotonicTime now) {
   const auto found = users_.find(user);
   if (found == users_.end()) return std::nullopt;
-  return take(user, found->second.bytes, byte_words, bytes, now);
+  return take(user, found->second.bytes, byte_words, bytes, now, found->second.changed);
 }
 
 std::string RateLimits::save(std::string_view user, Now now) const {
@@ -171,11 +182,16 @@ void RateLimits::restore(std::string_view user, std::string_view saved, Now now)
   restore_bucket(found->second.bytes, saved, "bytes", day, now);
 }
 
-std::vector<std::string> RateLimits::users() const {
+std::vector<std::string> RateLimits::changed_users() const {
   std::vector<std::string> names;
-  names.reserve(users_.size());
-  for (const auto& [name, buckets] : users_) names.push_back(name);
+  for (const auto& [name, buckets] : users_) {
+    if (buckets.changed) names.push_back(name);
+  }
   return names;
+}
+
+void RateLimits::forget_changes() {
+  for (auto& [name, buckets] : users_) buckets.changed = false;
 }
 
 }  // namespace postern::policy

@@ -16,30 +16,11 @@
 #include <vector>
 
 #include "relay/base/clock.hpp"
+#include "relay/policy/token_bucket.hpp"
 #include "relay/policy/user.hpp"
 #include "relay/smtp/reply.hpp"
 
 namespace postern::policy {
-
-class TokenBucket {
- public:
-  TokenBucket(std::uint64_t tokens_max, Duration period, MonotonicTime now);
-  // Takes `tokens` or tells how long until they are there. More than tokens_max never succeeds:
-  // nothing is returned as a wait then, but `period`.
-  [[nodiscard]] std::optional<Duration> take(std::uint64_t tokens, MonotonicTime now);
-  [[nodiscard]] std::optional<Duration> peek(std::uint64_t tokens, MonotonicTime now) const;
-  void give_back(std::uint64_t tokens);
-  [[nodiscard]] double level(MonotonicTime now) const;
-  void set_level(double level, MonotonicTime now);
-  [[nodiscard]] std::uint64_t tokens_max() const { return tokens_max_count_; }
-
- private:
-  std::uint64_t tokens_max_count_;
-  double tokens_max_;
-  Duration period_;
-  double level_;
-  MonotonicTime updated_;
-};
 
 class RateLimits {
  public:
@@ -58,13 +39,17 @@ class RateLimits {
   // One line a user, for the store's counters; restore ignores what it does not understand.
   [[nodiscard]] std::string save(std::string_view user, Now now) const;
   void restore(std::string_view user, std::string_view saved, Now now);
-  [[nodiscard]] std::vector<std::string> users() const;
+  // Whose line is not what it was at the last forget_changes(). Refilling is no change: restore()
+  // works it out from the time away.
+  [[nodiscard]] std::vector<std::string> changed_users() const;
+  void forget_changes();
 
  private:
   struct Buckets {
     std::optional<TokenBucket> messages;
     std::optional<TokenBucket> recipients;
     std::optional<TokenBucket> bytes;
+    bool changed = false;
   };
   std::map<std::string, Buckets, std::less<>> users_;
 };

@@ -1,12 +1,10 @@
-// One token bucket: full at the start, refilled evenly, never above its size.
-//
-// Promise: a time before the last one refills nothing and does not move the bucket back, so that no
-// clock, right or wrong, makes tokens.
+// Taking from a bucket and letting it refill; see the header.
+#include "relay/policy/token_bucket.hpp"
+
 #include <algorithm>
 #include <cmath>
 
 #include "relay/base/assert.hpp"
-#include "relay/policy/rate_limits.hpp"
 
 namespace postern::policy {
 namespace {

@@ -119,7 +119,7 @@ TEST(RateLimits, ANameWithoutBucketsHasNoLimitAndNoState) {
   EXPECT_EQ(limits.take_bytes("stranger", 1, at(0s)), std::nullopt);
   EXPECT_EQ(limits.save("stranger", {at(0s), noon}), "");
   limits.restore("stranger", "wall=1 messages=1", {at(0s), noon});
-  EXPECT_EQ(limits.users(), std::vector<std::string>{"camera"});
+  EXPECT_EQ(limits.changed_users(), std::vector<std::string>{});
 }
 
 TEST(RateLimits, AReloadKeepsTheLevelOfUsersThatStay) {
@@ -147,9 +147,40 @@ TEST(RateLimits, AReloadDropsUsersAndLimitsThatAreGone) {
   limits.configure(one_user({}), at(0s));
   EXPECT_EQ(limits.take_message("camera", 0, at(0s)), std::nullopt);
   limits.configure({}, at(0s));
-  EXPECT_TRUE(limits.users().empty());
+  EXPECT_EQ(limits.save("camera", {at(0s), noon}), "");
   limits.configure(one_user({.messages_per_minute_max = 1}), at(0s));
   EXPECT_EQ(limits.take_message("camera", 0, at(0s)), std::nullopt);
+}
+
+using Names = std::vector<std::string>;
+
+TEST(RateLimits, OnlyWhatWasTakenIsAChangeToBeSaved) {
+  UserDirectory users = one_user(
+      {.messages_per_minute_max = 2, .recipients_per_day_max = 1, .bytes_per_day_max = 10});
+  users["idle"].rates = {.messages_per_minute_max = 1};
+  RateLimits limits;
+  limits.configure(users, at(0s));
+  EXPECT_EQ(limits.changed_users(), Names{});
+  EXPECT_EQ(limits.take_message("camera", 0, at(0s)), std::nullopt);
+  EXPECT_EQ(limits.changed_users(), Names{"camera"});
+  limits.forget_changes();
+  EXPECT_EQ(limits.take_recipient("camera", at(0s)), std::nullopt);
+  EXPECT_EQ(limits.changed_users(), Names{"camera"});
+  limits.forget_changes();
+  EXPECT_EQ(limits.take_bytes("camera", 10, at(0s)), std::nullopt);
+  EXPECT_EQ(limits.changed_users(), Names{"camera"});
+  limits.forget_changes();
+  EXPECT_TRUE(limits.take_recipient("camera", at(0s)));
+  EXPECT_TRUE(limits.take_bytes("camera", 1, at(0s)));
+  EXPECT_EQ(limits.changed_users(), Names{}) << "a refusal takes nothing";
+}
+
+TEST(RateLimits, AnotherMaximumIsAChangeAndAReloadWithoutOneIsNone) {
+  RateLimits limits = limits_of({.messages_per_minute_max = 2});
+  limits.configure(one_user({.messages_per_minute_max = 2}), at(0s));
+  EXPECT_EQ(limits.changed_users(), Names{});
+  limits.configure(one_user({.messages_per_minute_max = 3}), at(0s));
+  EXPECT_EQ(limits.changed_users(), Names{"camera"});
 }
 
 class RateLimitsRestart : public testing::Test {
