@@ -79,6 +79,10 @@ std::string Mailbox::text() const {
 
 bool Mailbox::needs_smtputf8() const { return !is_ascii(local_part) || !is_ascii(domain); }
 
+bool Mailbox::is_fully_qualified() const {
+  return domain.starts_with('[') || domain.find('.') != std::string::npos;
+}
+
 bool same_mailbox(const Mailbox& a, const Mailbox& b) {
   return equals_ignoring_case(a.local_part, b.local_part) &&
          equals_ignoring_case(a.domain, b.domain);

@@ -26,6 +26,9 @@ struct Mailbox {
   // "local@domain", the local part quoted again where it must be.
   [[nodiscard]] std::string text() const;
   [[nodiscard]] bool needs_smtputf8() const;
+  // A name with a dot, or an address literal. RFC 6409 §4.2 wants nothing else from a submission
+  // server: "anna@copier" means somebody else at every hop that completes it (RFC 5321 §2.3.5).
+  [[nodiscard]] bool is_fully_qualified() const;
   bool operator==(const Mailbox&) const = default;
 };
 

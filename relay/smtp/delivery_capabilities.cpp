@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "relay/base/text.hpp"
 
@@ -28,14 +29,16 @@ void read_mechanisms(std::string_view rest, DeliveryCapabilities& capabilities) 
 }
 
 void read_limits(std::string_view rest, DeliveryCapabilities& capabilities) {
-  constexpr std::string_view recipients = "RCPTMAX=";
   while (true) {
     const std::string_view limit = take_word(rest);
     if (limit.empty()) return;
-    if (!starts_with_ignoring_case(limit, recipients)) continue;
-    const auto count = parse_decimal<std::size_t>(limit.substr(recipients.size()));
-    if (count && *count > 0)
-      capabilities.recipients_max = count;  // RFC 9422 §4.2: 0 is not allowed
+    for (const auto& [name, value] :
+         {std::pair{std::string_view("RCPTMAX="), &capabilities.recipients_max},
+          std::pair{std::string_view("MAILMAX="), &capabilities.transactions_max}}) {
+      if (!starts_with_ignoring_case(limit, name)) continue;
+      const auto count = parse_decimal<std::size_t>(limit.substr(name.size()));
+      if (count && *count > 0) *value = count;  // RFC 9422 §4: 0 is not allowed
+    }
   }
 }
 

@@ -25,8 +25,9 @@ struct DeliveryCapabilities {
   bool auth_login = false;
   bool size = false;
   std::optional<std::uint64_t>
-      message_bytes_max;                      // RFC 1870 §4: 0 and nothing mean "no fixed limit"
-  std::optional<std::size_t> recipients_max;  // RFC 9422 RCPTMAX
+      message_bytes_max;                        // RFC 1870 §4: 0 and nothing mean "no fixed limit"
+  std::optional<std::size_t> recipients_max;    // RFC 9422 RCPTMAX
+  std::optional<std::size_t> transactions_max;  // RFC 9422 MAILMAX
 
   [[nodiscard]] static DeliveryCapabilities parse(const Reply& ehlo_reply);
 };

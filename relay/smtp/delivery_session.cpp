@@ -426,6 +426,12 @@ std::optional<Duration> DeliverySession::timeout() const {
   return timeout;
 }
 
+bool DeliverySession::passes_on_report_wishes() const { return parts_->upstream.dsn; }
+
+std::optional<std::size_t> DeliverySession::transactions_max() const {
+  return parts_->upstream.transactions_max;
+}
+
 bool DeliverySession::idle() const { return parts_->state == DeliveryState::ready; }
 std::string_view DeliverySession::state_name() const { return delivery_row(parts_->state).name; }
 

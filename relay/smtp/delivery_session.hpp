@@ -110,6 +110,10 @@ class DeliverySession {
   // How long the upstream may be silent in this state (RFC 5321 §4.5.3.2); nothing when idle.
   [[nodiscard]] std::optional<Duration> timeout() const;
   [[nodiscard]] bool idle() const;
+  // Of EHLO's answer: the wishes for reports were passed on, so the upstream reports success
+  // (RFC 3461 §5.2.1); transactions that one connection may carry (RFC 9422 MAILMAX).
+  [[nodiscard]] bool passes_on_report_wishes() const;
+  [[nodiscard]] std::optional<std::size_t> transactions_max() const;
   [[nodiscard]] std::string_view state_name() const;
 
  private:

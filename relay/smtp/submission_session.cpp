@@ -36,6 +36,7 @@ struct SubmissionSession::Parts {
   bool content_open =
       false;  // BeginContent went out and neither CommitMessage nor DiscardMessage did
   unsigned bad_commands = 0;
+  Verb verb = Verb::unknown;  // of the command that is answered now
   std::string client_name;
   CommandLineReader reader;
   Authentication authentication;
@@ -44,6 +45,7 @@ struct SubmissionSession::Parts {
   std::deque<SubmissionAction> actions;
 
   void act(SubmissionAction action) { actions.push_back(std::move(action)); }
+  void send(const Reply& reply);
   void answer(const Reply& reply);
   void answer_fault(const Reply& reply);
   void close(std::string_view reason);
@@ -56,7 +58,7 @@ struct SubmissionSession::Parts {
   void receive_content(std::string_view& input);
   void line_too_long();
   void perform(Step step, Command command, std::string_view& input);
-  void greet(Verb verb, const GreetingCommand& command);
+  void greet(const GreetingCommand& command);
   void start_tls(std::string_view& input);
   void proceed(Authentication::Step step);
   void refuse_authentication(const Authentication::Refusal& refusal);
@@ -67,14 +69,22 @@ struct SubmissionSession::Parts {
 
 // --- Replies and ends. ---------------------------------------------------------------------------
 
+void SubmissionSession::Parts::send(const Reply& reply) {
+  SendReply action{reply.wire()};
+  if (reply.transient_failure() || reply.permanent_failure()) {
+    action.refused = {verb_names[static_cast<std::size_t>(verb)], reply};
+  }
+  act(std::move(action));
+}
+
 void SubmissionSession::Parts::answer(const Reply& reply) {
-  act(SendReply{reply.wire()});
+  send(reply);
   if (reply.code == 421) close("refused-421");  // RFC 5321 §3.8: 421 says that we close, so we do
 }
 
 void SubmissionSession::Parts::answer_fault(const Reply& reply) {
   if (++bad_commands < bad_commands_max) return answer(reply);
-  act(SendReply{make_reply(421, {4, 7, 0}, "too many bad commands").wire()});
+  send(make_reply(421, {4, 7, 0}, "too many bad commands"));
   close("too-many-errors");
 }
 
@@ -140,6 +150,7 @@ void SubmissionSession::Parts::receive_line(std::string_view& input) {
       return;
     case CommandLineReader::Status::bare_newline:
       // Two readers that disagree on where a command ends is how mail is smuggled: stop reading.
+      verb = Verb::unknown;
       answer(make_reply(500, {5, 5, 2}, "a line ends in CR LF and nothing else; closing"));
       return close("bare-newline");
     case CommandLineReader::Status::too_long:
@@ -150,6 +161,7 @@ void SubmissionSession::Parts::receive_line(std::string_view& input) {
         proceed(authentication.respond(reader.line()));
       } else {
         Command command = parse_command(reader.line());
+        verb = command.verb;
         const Step step = submission_step(state, command.verb);
         perform(step, std::move(command), input);
       }
@@ -164,7 +176,8 @@ void SubmissionSession::Parts::line_too_long() {
     state = State::greeted;
   } else {
     // A browser's first line may be any length, and a BDAT's payload follows whatever its line was.
-    const Step step = submission_step(state, recognise_verb(reader.line()));
+    verb = recognise_verb(reader.line());
+    const Step step = submission_step(state, verb);
     if (step == Step::close_on_http) return close("http-client");
     if (step == Step::close_on_bdat) {
       answer(reply_of_step(step));
@@ -230,7 +243,7 @@ void SubmissionSession::Parts::perform(Step step, Command command, std::string_v
     return answer_fault(fault->reply);
   }
   if (step == Step::greet_ehlo || step == Step::greet_helo) {
-    greet(command.verb, std::get<GreetingCommand>(command.arguments));
+    greet(std::get<GreetingCommand>(command.arguments));
   } else if (step == Step::start_tls) {
     start_tls(input);
   } else if (step == Step::authenticate) {
@@ -250,7 +263,7 @@ void SubmissionSession::Parts::perform(Step step, Command command, std::string_v
   }
 }
 
-void SubmissionSession::Parts::greet(Verb verb, const GreetingCommand& command) {
+void SubmissionSession::Parts::greet(const GreetingCommand& command) {
   reset_transaction();  // RFC 5321 §4.1.4: EHLO is also an RSET
   client_name = command.client_name;
   state = command_state();
@@ -287,15 +300,19 @@ void SubmissionSession::Parts::refuse_authentication(const Authentication::Refus
   if (refusal.is_fault) return answer_fault(refusal.reply);
   answer(refusal.reply);
   if (!refusal.close) return;
-  if (refusal.reply.code == 535) {
-    act(SendReply{make_reply(421, {4, 7, 0}, "too many failed logins").wire()});
-  }
+  if (refusal.reply.code == 535) send(make_reply(421, {4, 7, 0}, "too many failed logins"));
   close(refusal.reason);
 }
 
 void SubmissionSession::Parts::open_transaction(Sender sender) {
   if (sender.declared_bytes.value_or(0) > settings.message_bytes_max) {  // RFC 1870 §6.1
     return answer(make_reply(552, {5, 3, 4}, "the message is longer than this relay takes"));
+  }
+  if (sender.reverse_path.mailbox && !sender.reverse_path.mailbox->is_fully_qualified()) {
+    return answer(make_reply(554, {5, 1, 8},
+                             "the domain of " + sender.reverse_path.text() +
+                                 " is not fully qualified; set the device's sender to a full mail "
+                                 "address such as scan@office.example"));
   }
   proposed_sender = sender;
   state = State::checking_sender;

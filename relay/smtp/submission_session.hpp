@@ -32,24 +32,29 @@
 
 namespace postern::smtp {
 
-// What the content may hold where it is not CRLF (STANDARDS: only CRLF ends a line). A NUL is
+// What the content may hold where it is not CRLF (RFC 5321 §2.3.8: only that ends a line). A NUL is
 // always refused.
 enum class BareNewline { reject, normalize };
 
 struct SubmissionSettings {
   std::string hostname;  // banner, EHLO
   std::uint64_t message_bytes_max = 52'428'800;
-  std::size_t recipients_max = 100;                  // RFC 5321 §4.5.3.1.8: at least 100
-  Duration idle_timeout = std::chrono::minutes(5);   // RFC 5321 §4.5.3.2.7
-  Duration session_timeout = std::chrono::hours(2);  // whole connection, enforced by the driver
-  bool implicit_tls = false;                         // the connection is TLS already (465)
+  std::size_t recipients_max = 100;                 // RFC 5321 §4.5.3.1.8: at least 100
+  Duration idle_timeout = std::chrono::minutes(5);  // RFC 5321 §4.5.3.2.7
+  bool implicit_tls = false;                        // the connection is TLS already (465)
 };
 
 // --- What the session asks of its driver.
 // --------------------------------------------------------------------
 
+// For the log: which command was refused (4yz or 5yz), and how.
+struct RefusedCommand {
+  std::string_view verb;  // as verb_names has it; DATA for the message itself
+  Reply reply;
+};
 struct SendReply {
   std::string wire;  // whole lines with CRLF
+  std::optional<RefusedCommand> refused = {};
 };
 // Do the TLS handshake as the server now. Input that came before is already thrown away. Answer:
 // tls_started().

@@ -17,6 +17,11 @@ std::optional<Reply> Transaction::refuse_recipient(const Recipient& recipient,
   if (recipient.mailbox.needs_smtputf8() && !envelope_.sender.smtputf8) {  // RFC 6531 §3.5
     return make_reply(553, {5, 6, 7}, "an address beyond ASCII wants SMTPUTF8 at MAIL");
   }
+  if (!recipient.mailbox.is_fully_qualified()) {
+    return make_reply(554, {5, 1, 2},
+                      "the domain of " + recipient.mailbox.text() +
+                          " is not fully qualified; give the full mail address");
+  }
   return std::nullopt;
 }
 

@@ -75,6 +75,7 @@ class SubmissionDialogue {
   std::string content;  // of the message that is open or was committed last
   std::vector<std::string>
       events;  // "credential", "sender", "recipient", "begin", "commit", "discard", "tls"
+  std::vector<std::string> refused;  // "MAIL 530": the verb and the code
   std::optional<CheckCredential> credential;
   std::vector<Sender> senders;
   std::vector<Recipient> recipients;
@@ -99,7 +100,12 @@ class SubmissionDialogue {
     }
     return any;
   }
-  void perform(SendReply& reply) { replies += reply.wire; }
+  void perform(SendReply& reply) {
+    replies += reply.wire;
+    if (!reply.refused) return;
+    refused.push_back(std::string(reply.refused->verb) + " " +
+                      std::to_string(reply.refused->reply.code));
+  }
   void perform(StartTls&) {
     events.emplace_back("tls");
     if (answer_at_once) session.tls_started();

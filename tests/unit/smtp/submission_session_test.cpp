@@ -280,5 +280,59 @@ TEST(SubmissionSession, A421OfPolicyCloses) {  // RFC 5321 §3.8
   EXPECT_TRUE(d.closed);
 }
 
+// --- RFC 6409 §4.2: every domain of the envelope is fully qualified. ---
+
+TEST(FullyQualifiedDomains, ASenderOfOneLabelGets554AndOpensNoTransaction) {
+  SubmissionDialogue d;
+  d.log_in();
+  EXPECT_EQ(d.say("MAIL FROM:<scan@copier>").substr(0, 9), "554 5.1.8");
+  EXPECT_EQ(d.session.state_name(), "authenticated");
+  EXPECT_TRUE(d.senders.empty()) << "policy is not even asked";
+  for (const auto* sender : {"<scan@office.example>", "<scan@[192.0.2.7]>", "<>"}) {
+    EXPECT_EQ(d.say("MAIL FROM:"s + sender).substr(0, 9), "250 2.1.0") << sender;
+    d.say("RSET");
+  }
+}
+
+TEST(FullyQualifiedDomains, ARecipientOfOneLabelGets554AndTheOthersStand) {
+  SubmissionDialogue d;
+  d.log_in();
+  d.say("MAIL FROM:<scan@office.example>");
+  EXPECT_EQ(d.say("RCPT TO:<anna@sales>").substr(0, 9), "554 5.1.2");
+  EXPECT_EQ(d.session.state_name(), "sender_given");
+  EXPECT_EQ(d.say("RCPT TO:<anna@far.example>").substr(0, 9), "250 2.1.5");
+  EXPECT_EQ(d.say("RCPT TO:<bert@sales>").substr(0, 9), "554 5.1.2");
+  EXPECT_EQ(d.say("DATA").substr(0, 3), "354");
+  ASSERT_EQ(d.session.envelope()->recipients.size(), 1U);
+}
+
+// --- What the log is told. ---
+
+TEST(RefusedCommands, NameTheirCommandAndReplyAndOnlyThey) {
+  SubmissionDialogue d;
+  d.say("EHLO c.example");
+  d.say("NOOP");
+  EXPECT_TRUE(d.refused.empty());
+  d.say("MAIL FROM:<scan@office.example>");
+  d.say("FROBNICATE");
+  d.say("AUTH PLAIN " + plain_message("scan", "a guess"));
+  d.say("AUTH LOGIN");
+  d.say("!");
+  EXPECT_EQ(d.refused, (Events{"MAIL 530", "unknown 500", "AUTH 535", "AUTH 501"}));
+  d.refused.clear();
+  d.log_in();
+  d.open_content();
+  d.commit_reply = make_reply(452, {4, 3, 1}, "full");
+  d.say("Subject: x\r\n\r\n.");
+  EXPECT_EQ(d.refused, Events{"DATA 452"});
+}
+
+TEST(RefusedCommands, ALineTooLongIsRefusedByItsVerb) {
+  SubmissionDialogue d;
+  d.log_in();
+  d.say("RCPT TO:<" + std::string(10'000, 'a') + ">");
+  EXPECT_EQ(d.refused, Events{"RCPT 500"});
+}
+
 }  // namespace
 }  // namespace postern::smtp
