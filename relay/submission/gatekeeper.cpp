@@ -8,12 +8,13 @@ namespace {
 
 constexpr std::string_view rate_counter_prefix = "rate/";
 
-// Brings an answer home; when home is full the session's own answer timeout ends the connection.
+// Brings an answer home. False: home is full or has stopped, and the asker's own time to wait ends
+// it.
 template <class Value>
-void answer_at(net::Loop& home, Callback<Value> answer, Value value) {
-  static_cast<void>(home.post([answer = std::move(answer), value = std::move(value)]() mutable {
+bool answer_at(net::Loop& home, Callback<Value> answer, Value value) {
+  return home.post([answer = std::move(answer), value = std::move(value)]() mutable {
     answer(std::move(value));
-  }));
+  });
 }
 
 std::int64_t milliseconds(MonotonicTime time) { return time.time_since_epoch().count(); }
@@ -40,6 +41,7 @@ void Gatekeeper::configure(PolicySnapshot policy) {
   rates_.configure(policy_->users, read_clocks().monotonic);
   // Keys of the cache contain the verifier, so changed passwords miss; removed users go here.
   cache_.clear();
+  remove_counters_of_gone_users();
 }
 
 void Gatekeeper::restore(const std::vector<std::pair<std::string, std::string>>& counters) {
@@ -49,17 +51,32 @@ void Gatekeeper::restore(const std::vector<std::pair<std::string, std::string>>&
       rates_.restore(std::string_view(name).substr(rate_counter_prefix.size()), value, now);
     }
   }
+  remove_counters_of_gone_users();
+}
+
+// At the start and at each reload, so that a refused request is only put off.
+void Gatekeeper::remove_counters_of_gone_users() {
+  storage::KeepCounters request{std::string(rate_counter_prefix), {}, {}};
+  for (const auto& [name, user] : policy_->users) {
+    request.kept.push_back(std::string(rate_counter_prefix) + name);
+  }
+  static_cast<void>(storage_.post(std::move(request)));
 }
 
 void Gatekeeper::save_counters() {
   const Now now = read_clocks();
   storage::SaveCounters request;
-  for (const auto& user : rates_.users()) {
+  for (const auto& user : rates_.changed_users()) {
     request.counters.emplace_back(std::string(rate_counter_prefix) + user, rates_.save(user, now));
   }
-  if (!request.counters.empty() && !storage_.post(std::move(request))) {
+  // Posted also when nothing changed. It writes nothing then, but the store measures the free room
+  // after each change: with none, a relay that once said "452, storage is full" would say it for
+  // ever.
+  if (storage_.post(std::move(request))) {
+    rates_.forget_changes();
+  } else {
     log_.event(LogLevel::warning, "counters-not-saved")
-        .field("reason", "the storage thread's mailbox is full");
+        .field("reason", "the storage thread's mailbox is full; the next round tries again");
   }
 }
 
@@ -73,7 +90,11 @@ void Gatekeeper::arm_saving() {
 bool Gatekeeper::ask_connection(net::Loop& home, IpAddress address,
                                 Callback<ConnectionVerdict> answer) {
   return loop_.post([this, &home, address, answer = std::move(answer)]() mutable {
-    answer_at(home, std::move(answer), connections_.opened(address));
+    const ConnectionVerdict verdict = connections_.opened(address);
+    // Nobody would ever tell of its end.
+    if (!answer_at(home, std::move(answer), verdict) && verdict == ConnectionVerdict::accepted) {
+      connections_.closed(address);
+    }
   });
 }
 
@@ -97,22 +118,22 @@ void Gatekeeper::begin_credential(net::Loop& home, CredentialQuestion question,
                                   Callback<CredentialAnswer> answer) {
   using Kind = smtp::CredentialVerdict::Kind;
   const MonotonicTime now = read_clocks().monotonic;
+  const auto answer_now = [&](Kind kind, smtp::BareNewline bare_newline = {}) {
+    answer_at(home, std::move(answer), CredentialAnswer{{kind, bare_newline}, Duration(0)});
+  };
   if (logins_.locked(question.address, now)) {
-    answer_at(home, std::move(answer), CredentialAnswer{{.kind = Kind::locked}, Duration(0)});
-    return;
+    log_refused_login(question, "the address is locked after too many failed logins");
+    return answer_now(Kind::locked);
   }
   const auto user = policy_->users.find(question.user_name);
   if (user != policy_->users.end() && policy::may_connect_from(user->second, question.address) &&
       cache_.matches(user->first, user->second.password, question.password, milliseconds(now))) {
     logins_.succeeded(question.address);
-    answer_at(home, std::move(answer),
-              CredentialAnswer{{.kind = Kind::accepted, .bare_newline = user->second.bare_newline},
-                               Duration(0)});
-    return;
+    return answer_now(Kind::accepted, user->second.bare_newline);
   }
   if (waiting_checks_.size() >= password_checks_waiting_max) {
-    answer_at(home, std::move(answer), CredentialAnswer{{.kind = Kind::unavailable}, Duration(0)});
-    return;
+    log_refused_login(question, "too many logins wait for their password to be checked");
+    return answer_now(Kind::unavailable);
   }
   waiting_checks_.push_back(std::make_unique<PasswordCheck>(
       PasswordCheck{&home, std::move(question), policy_, std::move(answer), false}));
@@ -157,14 +178,19 @@ void Gatekeeper::finish_check(PasswordCheck& check) {
     return;
   }
   // The client hears the same words in every case; the log tells the administrator which it was.
-  log_.event(LogLevel::notice, "login-refused")
-      .field("client_address", check.question.address.text())
-      .field("user", check.question.user_name)
-      .field("reason", !known         ? "no such user"
-                       : !check.right ? "wrong password"
-                                      : "not from this address: see `addresses` of the user");
+  log_refused_login(check.question, !known ? "no such user"
+                                    : !check.right
+                                        ? "wrong password"
+                                        : "not from this address: see `addresses` of the user");
   answer_at(*check.home, std::move(check.answer),
             CredentialAnswer{{.kind = Kind::refused}, logins_.failed(check.question.address, now)});
+}
+
+void Gatekeeper::log_refused_login(const CredentialQuestion& question, std::string_view reason) {
+  log_.event(LogLevel::notice, "login-refused")
+      .field("client_address", question.address.text())
+      .field("user", question.user_name)
+      .field("reason", reason);
 }
 
 bool Gatekeeper::ask_message(net::Loop& home, std::string user, std::uint64_t declared_bytes,

@@ -6,10 +6,12 @@
 // own loop, so that none of this needs a lock. Deeper abuse control belongs here: a question more,
 // not a rule in the session.
 //
-// Promise: every question is answered once on the asker's loop, or, when a mailbox is full, refused
-// at once by `false` (the asker says 4yz). Known and unknown users, right and wrong addresses cost
-// the same time. Sharp edge: lives on the main loop; only the ask_* functions may be called from
-// other threads.
+// Promise: every question is answered at most once, on the asker's loop, or, when our mailbox is
+// full, refused at once by `false` (the asker says 4yz). Known and unknown users, right and wrong
+// addresses cost the same time. Sharp edges: an answer is lost when the asker's mailbox is full or
+// its loop stops, so every asker sets itself a time to wait; a connection whose answer was lost is
+// not counted. Lives on the main loop; only the ask_* and tell_* functions may be called from other
+// threads.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +25,7 @@
 #include "relay/base/secret.hpp"
 #include "relay/base/socket_address.hpp"
 #include "relay/net/loop.hpp"
+#include "relay/policy/connection_limits.hpp"
 #include "relay/policy/login_guard.hpp"
 #include "relay/policy/rate_limits.hpp"
 #include "relay/submission/submission_policy.hpp"
@@ -34,7 +37,7 @@ namespace postern::submission {
 inline constexpr std::size_t password_checks_max = 2;
 // Waiting beyond these: the address is answered 454 and may try again.
 inline constexpr std::size_t password_checks_waiting_max = 64;
-// Rate levels are written this often; a crash forgets at most as much.
+// Rate levels that changed are written this often; a crash forgets at most as much.
 inline constexpr Duration counters_save_interval = std::chrono::seconds(30);
 
 struct CredentialQuestion {
@@ -83,6 +86,8 @@ class Gatekeeper {
                         Callback<CredentialAnswer> answer);
   void start_waiting_checks();
   void finish_check(PasswordCheck& check);
+  void log_refused_login(const CredentialQuestion& question, std::string_view reason);
+  void remove_counters_of_gone_users();
   void arm_saving();
 
   net::Loop& loop_;

@@ -2,6 +2,7 @@
 #include "relay/submission/message_intake.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <utility>
 
@@ -22,6 +23,29 @@ smtp::Reply storage_refusal(const Error& error) {
     return smtp::make_reply(452, {4, 3, 1}, "the relay's storage is full; try again later");
   }
   return smtp::make_reply(451, {4, 3, 0}, "the relay could not store the message; try again later");
+}
+
+// RFC 6409 §4.2: the addresses an answer goes to must be fully qualified, since nobody but this
+// network could use them otherwise. To and Cc are left alone: devices write what they like there,
+// and the mail goes where the envelope says. A field that cannot be understood is not ours to
+// judge.
+std::optional<smtp::Reply> unqualified_address(const message::Header& header) {
+  constexpr std::array<std::string_view, 3> names = {"From", "Sender", "Reply-To"};
+  for (const message::HeaderField& field : header.fields()) {
+    if (!std::ranges::any_of(names, [&](std::string_view name) { return field.is(name); })) {
+      continue;
+    }
+    for (const std::string& address :
+         message::addresses_in(field).value_or(std::vector<std::string>{})) {
+      const auto mailbox = smtp::parse_mailbox(address, true);
+      if (!mailbox || mailbox->is_fully_qualified()) continue;
+      return smtp::make_reply(554, {5, 6, 0},
+                              "the domain of " + mailbox->text() + " in the " +
+                                  std::string(field.name()) +
+                                  " field is not fully qualified; give the full mail address");
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -87,6 +111,11 @@ void MessageIntake::header_complete() {
       if (const auto mailbox = smtp::parse_mailbox(addresses->front(), true))
         from_domain_ = mailbox->domain;
     }
+  }
+
+  if (auto refusal = unqualified_address(header_)) {
+    refuse(std::move(*refusal));
+    return;
   }
 
   message::SubmissionFacts submission{
@@ -159,10 +188,6 @@ void MessageIntake::refuse(smtp::Reply reply) {
   if (refused_) return;
   refused_ = true;
   sealed_.clear();
-  services_.log.event(LogLevel::notice, "message-refused")
-      .field("queue_id", id_.text())
-      .field("user", facts_.user_name)
-      .field("reply", reply.text());
   refusal_ = reply;
   if (done_) {
     answer_refusal();
@@ -249,6 +274,31 @@ void MessageIntake::sign() {
       });
 }
 
+// What the log tells of a message besides its summary.
+struct MessageIntake::QueuedFacts {
+  std::string client_address;
+  std::size_t recipients;
+  std::string message_id;
+};
+
+MessageIntake::QueuedFacts MessageIntake::queued_facts() const {
+  const message::HeaderField* const message_id = header_.find("Message-ID");
+  return {facts_.client_address, envelope_.recipients.size(),
+          message_id != nullptr ? message_id->value() : ""};
+}
+
+void MessageIntake::log_queued(Logger& log, const storage::MessageSummary& summary,
+                               const QueuedFacts& facts) {
+  log.event(LogLevel::info, "message-queued")
+      .field("queue_id", summary.id.text())
+      .field("user", summary.user_name)
+      .field("client_address", facts.client_address)
+      .field("sender", summary.reverse_path)
+      .field("recipients", facts.recipients)
+      .field("bytes", summary.bytes)
+      .field("message_id", facts.message_id);
+}
+
 void MessageIntake::commit(std::string header_octets) {
   // The empty line belongs to what is stored, so that delivery sends header and body as they are.
   header_octets += "\r\n";
@@ -269,11 +319,13 @@ void MessageIntake::commit(std::string header_octets) {
   request.token =
       std::exchange(spool_token_, std::nullopt);  // from here on the store's to keep or discard
 
-  // Delivery is told even when the session has gone meanwhile: the message is ours now.
+  // The log and delivery are told even when the session has gone meanwhile: the message is ours
+  // now.
   request.done = [this, alive = alive_, &home = home_, &services = services_,
-                  summary = storage::summary_of(request.message),
+                  summary = storage::summary_of(request.message), facts = queued_facts(),
                   token = request.token](Result<> result) mutable {
     if (result) {
+      log_queued(services.log, summary, facts);
       services.message_queued(std::move(summary));
     } else if (token) {
       static_cast<void>(services.storage.post(storage::DiscardSpool{*token}));
@@ -298,13 +350,6 @@ void MessageIntake::answer(Result<> committed) {
     refuse(storage_refusal(committed.error()));
     return;
   }
-  services_.log.event(LogLevel::info, "message-queued")
-      .field("queue_id", id_.text())
-      .field("user", facts_.user_name)
-      .field("client_address", facts_.client_address)
-      .field("sender", envelope_.sender.reverse_path.text())
-      .field("recipients", envelope_.recipients.size())
-      .field("bytes", bytes_);
   std::exchange(done_, {})(smtp::make_reply(250, {2, 0, 0}, "queued as " + id_.text()));
 }
 

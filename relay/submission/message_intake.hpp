@@ -69,6 +69,10 @@ class MessageIntake {
   void answer_refusal();
   void sign();
   void commit(std::string header_octets);
+  struct QueuedFacts;
+  [[nodiscard]] QueuedFacts queued_facts() const;
+  static void log_queued(Logger& log, const storage::MessageSummary& summary,
+                         const QueuedFacts& facts);
   void answer(Result<> committed);
 
   net::Loop& home_;

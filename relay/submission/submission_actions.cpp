@@ -20,7 +20,30 @@ void SubmissionDriver::perform(smtp::SubmissionAction action) {
 }
 
 void SubmissionDriver::perform(smtp::SendReply action) {
+  if (action.refused) log_refusal(*action.refused);
   connection_->write(as_bytes(action.wire));
+}
+
+std::string_view SubmissionDriver::user_name() const {
+  return session_.user() != nullptr ? std::string_view(session_.user()->name()) : "";
+}
+
+void SubmissionDriver::log_refusal(const smtp::RefusedCommand& refused) {
+  if (++refusals_ > refusals_logged_max + 1) return;
+  const std::string address = connection_->peer().address.text();
+  if (refusals_ > refusals_logged_max) {
+    services_.log.event(LogLevel::notice, "more-refusals-not-shown")
+        .field("client_address", address)
+        .field("user", user_name());
+    return;
+  }
+  services_.log.event(LogLevel::notice, "command-refused")
+      .field("client_address", address)
+      .field("user", user_name())
+      .field("command", refused.verb)
+      .field("code", refused.reply.code)
+      .field("status", refused.reply.enhanced ? refused.reply.enhanced->text() : "")
+      .field("reason", refused.reply.lines.front());
 }
 
 // RFC 3207 §4.2: what came in clear is thrown away, here and in the connection.
@@ -79,11 +102,6 @@ void SubmissionDriver::perform(smtp::CheckSender action) {
   auto refusal = policy::check_sender(user->second, action.sender.reverse_path);
   if (!refusal) refusal = storage_refusal(declared_bytes);
   if (refusal) {
-    services_.log.event(LogLevel::notice, "sender-refused")
-        .field("client_address", connection_->peer().address.text())
-        .field("user", user->first)
-        .field("sender", action.sender.reverse_path.text())
-        .field("reply", refusal->text());
     session_.sender_checked(std::move(refusal));
     return;
   }
@@ -99,11 +117,6 @@ void SubmissionDriver::perform(smtp::CheckSender action) {
 void SubmissionDriver::perform(smtp::CheckRecipient action) {
   const auto user = policy_->users.find(session_.user()->name());
   if (auto refusal = policy::check_recipient(user->second, action.recipient.mailbox)) {
-    services_.log.event(LogLevel::notice, "recipient-refused")
-        .field("client_address", connection_->peer().address.text())
-        .field("user", user->first)
-        .field("recipient", action.recipient.mailbox.text())
-        .field("reply", refusal->text());
     session_.recipient_checked(std::move(refusal));
     return;
   }
@@ -170,9 +183,8 @@ void SubmissionDriver::perform(smtp::CommitMessage) {
 void SubmissionDriver::perform(smtp::DiscardMessage) { intake_.reset(); }
 
 void SubmissionDriver::perform(smtp::Close action) {
-  services_.log.event(LogLevel::debug, "session-closed")
-      .field("client_address", connection_->peer().address.text())
-      .field("reason", action.reason);
+  end_reason_ = std::move(action.reason);
+  orderly_ = end_reason_ == "quit" || end_reason_ == "shutdown";
   closing_ = true;
   connection_->close_after_writing();
 }

@@ -35,7 +35,7 @@ SubmissionDriver::SubmissionDriver(net::Loop& loop, SubmissionServices& services
       implicit_tls_(implicit_tls),
       ended_(std::move(ended)),
       session_(session_settings(*policy_, implicit_tls)),
-      session_end_(read_clocks().monotonic + smtp::SubmissionSettings{}.session_timeout),
+      session_end_(read_clocks().monotonic + policy_->session_timeout),
       timer_(loop),
       hold_back_timer_(loop) {}
 
@@ -144,8 +144,9 @@ void SubmissionDriver::pump() {
 void SubmissionDriver::arm_timer() {
   const MonotonicTime now = read_clocks().monotonic;
   Duration wait =
-      tls_running_ ? tls_handshake_timeout : session_.timeout().value_or(answer_timeout);
-  wait = std::min(wait, std::max(Duration(0), session_end_ - now));
+      tls_running_ ? policy_->tls_handshake_timeout : session_.timeout().value_or(answer_timeout);
+  // Never while we work: a commit that is cut off may still be durable, and would be sent again.
+  if (client_must_speak()) wait = std::min(wait, std::max(Duration(0), session_end_ - now));
   // While content streams the timer is a floor on the rate: it is not pushed back by every octet.
   const bool was_open = content_open_;
   content_open_ = intake_ != nullptr && session_.timeout().has_value();
@@ -154,35 +155,48 @@ void SubmissionDriver::arm_timer() {
   timer_.start(wait, [this] { timer_fired(); });
 }
 
+bool SubmissionDriver::client_must_speak() const {
+  return tls_running_ || session_.timeout().has_value();
+}
+
 void SubmissionDriver::timer_fired() {
   const bool held_by_us = intake_ && intake_->window_full();
+  const bool session_over = client_must_speak() && read_clocks().monotonic >= session_end_;
   if (content_open_ && (held_by_us || content_bytes_ >= content_bytes_per_timeout_min) &&
-      read_clocks().monotonic < session_end_) {
+      !session_over) {
     content_open_ = false;
     arm_timer();
     return;
   }
-  if (tls_running_) {
-    end_reason_ = "tls-handshake-timeout";
-    closing_ = true;
-    end();
-    return;
+  if (tls_running_) return end_because("tls-handshake-timeout");
+  if (!client_must_speak()) {
+    session_.close_with(
+        smtp::make_reply(421, {4, 3, 0}, policy_->hostname + " could not answer in time"),
+        "own-answer-timeout");
+  } else if (session_over) {
+    session_.close_with(
+        smtp::make_reply(421, {4, 4, 2}, policy_->hostname + " keeps no session open for so long"),
+        "session-timeout");
+  } else {
+    session_.close_with(
+        smtp::make_reply(421, {4, 4, 2}, policy_->hostname + " waited too long for you"),
+        "client-timeout");
   }
-  const bool ours = !session_.timeout().has_value();
-  session_.close_with(
-      ours ? smtp::make_reply(421, {4, 3, 0}, policy_->hostname + " could not answer in time")
-           : smtp::make_reply(421, {4, 4, 2}, policy_->hostname + " waited too long for you"),
-      ours ? "own-answer-timeout" : "client-timeout");
   pump();
+}
+
+// Without a word to the client: no reply can be read inside a handshake.
+void SubmissionDriver::end_because(std::string reason) {
+  end_reason_ = std::move(reason);
+  closing_ = true;
+  end();
 }
 
 void SubmissionDriver::finish_soon() {
   finish_soon_ = true;
   if (tls_running_) {
-    end_reason_ = "shutdown";
-    closing_ = true;
-    end();
-    return;
+    orderly_ = true;
+    return end_because("shutdown");
   }
   pump();
 }
@@ -190,12 +204,10 @@ void SubmissionDriver::finish_soon() {
 void SubmissionDriver::connection_closed(const std::optional<Error>& error) {
   if (closing_) return;
   closing_ = true;
-  const bool polite = !error && session_.idle_between_transactions();
-  end_reason_ = error ? error->detail : "closed by the client";
-  services_.log.event(polite ? LogLevel::debug : LogLevel::notice, "client-lost")
-      .field("client_address", connection_->peer().address.text())
-      .field("user", session_.user() != nullptr ? session_.user()->name() : "")
-      .field("reason", end_reason_);
+  orderly_ = !error && !tls_running_ && session_.idle_between_transactions();
+  end_reason_ = tls_running_ ? "tls-handshake-failed: " : "client-lost: ";
+  if (orderly_) end_reason_.clear();
+  end_reason_ += error ? error->detail : "closed by the client";
   connection_->close();
   if (!pumping_) end();
 }
@@ -204,7 +216,17 @@ void SubmissionDriver::end() {
   timer_.stop();
   hold_back_timer_.stop();
   intake_.reset();
-  if (ended_) std::exchange(ended_, {})();
+  if (!ended_) return;
+  log_end();
+  std::exchange(ended_, {})();
+}
+
+void SubmissionDriver::log_end() {
+  LogLine line(services_.log, orderly_ ? LogLevel::debug : LogLevel::notice, "session-ended");
+  line.field("client_address", connection_->peer().address.text())
+      .field("user", user_name())
+      .field("reason", end_reason_);
+  if (refusals_ > 0) line.field("refusals", refusals_);
 }
 
 }  // namespace postern::submission

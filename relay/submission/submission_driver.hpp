@@ -25,12 +25,14 @@ namespace postern::submission {
 
 // Our own parts must answer within this; a session stuck on us is told 421 and may come back.
 inline constexpr Duration answer_timeout = std::chrono::minutes(2);
-inline constexpr Duration tls_handshake_timeout = std::chrono::seconds(30);
 // RFC 5321 §4.5.3.2 gives clients minutes; a slow-loris client gets them only while it really
 // sends: in each idle_timeout of content at least this many octets must come.
 inline constexpr std::uint64_t content_bytes_per_timeout_min = 4'096;
 // Replies a client does not read; beyond it we stop taking commands.
 inline constexpr std::size_t unread_replies_bytes_max = 65'536;
+// Refusals of one connection that the log tells one by one: a client that is refused on and on must
+// not fill the disk with it.
+inline constexpr std::uint64_t refusals_logged_max = 20;
 
 class SubmissionDriver {
  public:
@@ -62,10 +64,15 @@ class SubmissionDriver {
   [[nodiscard]] std::optional<smtp::Reply> storage_refusal(std::uint64_t declared_bytes) const;
   void tls_done(const crypto::TlsFacts& facts);
   void connection_closed(const std::optional<Error>& error);
+  void log_refusal(const smtp::RefusedCommand& refused);
+  [[nodiscard]] bool client_must_speak() const;
   void arm_timer();
   void timer_fired();
+  void end_because(std::string reason);
   void recognise_wrong_port(ByteView first_octets);
   void end();
+  void log_end();
+  [[nodiscard]] std::string_view user_name() const;  // empty before AUTH
   // Wraps an answer so that it does nothing when this driver is gone, and pumps afterwards.
   template <class Value, class Then>
   [[nodiscard]] Callback<Value> when_alive(Then then) {
@@ -95,7 +102,9 @@ class SubmissionDriver {
   bool first_octets_ = true;
   bool finish_soon_ = false;
   bool closing_ = false;
-  std::string end_reason_;
+  std::string end_reason_;  // for the log
+  bool orderly_ = false;    // nobody needs to look why it ended
+  std::uint64_t refusals_ = 0;
   MonotonicTime session_end_;
   net::Timer timer_;
   net::Timer hold_back_timer_;

@@ -33,6 +33,13 @@ struct SubmissionPolicy {
   std::uint32_t auth_failures_max = 5;
   std::uint64_t queue_bytes_max = 1'073'741'824;
   Duration idle_timeout = std::chrono::minutes(5);
+  // No device needs longer for what it has to send; without an end, idle_timeout could be met for
+  // ever by a NOOP now and then.
+  Duration session_timeout = std::chrono::hours(2);
+  // How long an accepted connection waits for the gatekeeper, whose answer may be lost under load.
+  Duration admission_timeout = std::chrono::seconds(10);
+  // A peer that does not speak TLS must not hold a place for long before it has said who it is.
+  Duration tls_handshake_timeout = std::chrono::seconds(30);
   std::shared_ptr<const crypto::TlsServerContext> tls;
   policy::UserDirectory users;
   std::vector<std::shared_ptr<const crypto::DkimKey>> dkim_keys;

@@ -60,44 +60,64 @@ void SubmissionWorker::configure(PolicySnapshot policy) {
 void SubmissionWorker::accepted(std::unique_ptr<net::Connection> connection, bool implicit_tls) {
   const std::uint64_t id = ++last_id_;
   const IpAddress address = connection->peer().address;
-  waiting_.emplace(id, Waiting{std::move(connection), implicit_tls});
-  if (!gatekeeper_.ask_connection(
-          *loop_, address,
-          [this, id](policy::ConnectionLimits::Verdict verdict) { admit(id, verdict); })) {
-    waiting_.erase(id);
+  auto patience = std::make_unique<net::Timer>(*loop_);
+  patience->start(policy_->admission_timeout,
+                  [this, id] { turn_away(id, "the relay is too busy to admit it"); });
+  waiting_.emplace(id, Waiting{std::move(connection), implicit_tls, std::move(patience)});
+  if (!gatekeeper_.ask_connection(*loop_, address,
+                                  [this, id, address](Gatekeeper::ConnectionVerdict verdict) {
+                                    admit(id, address, verdict);
+                                  })) {
+    turn_away(id, "the relay is too busy to admit it");
   }
 }
 
-void SubmissionWorker::admit(std::uint64_t id, policy::ConnectionLimits::Verdict verdict) {
-  using Verdict = policy::ConnectionLimits::Verdict;
-  const auto found = waiting_.find(id);
-  if (found == waiting_.end()) return;
-  Waiting waiting = std::move(found->second);
-  waiting_.erase(found);
-  const IpAddress address = waiting.connection->peer().address;
+void SubmissionWorker::admit(std::uint64_t id, const IpAddress& address,
+                             Gatekeeper::ConnectionVerdict verdict) {
+  using Verdict = Gatekeeper::ConnectionVerdict;
   if (verdict != Verdict::accepted) {
-    services_.log.event(LogLevel::warning, "connection-refused")
-        .field("client_address", address.text())
-        .field("reason", verdict == Verdict::too_many ? "connections_max is reached"
-                                                      : "connections_per_address_max is reached");
-    if (!waiting.implicit_tls) {
-      waiting.connection->write(as_bytes("421 4.7.0 too many connections; try again later\r\n"));
-      waiting.connection->close_after_writing();
-    }
+    turn_away(id, verdict == Verdict::too_many ? "connections_max is reached"
+                                               : "connections_per_address_max is reached");
     return;
   }
+  const auto found = waiting_.find(id);
+  if (found == waiting_.end()) {  // turned away meanwhile, or a shutdown began
+    gatekeeper_.tell_connection_closed(address);
+    return;
+  }
+  Waiting waiting = std::move(found->second);
+  waiting_.erase(found);
+  begin_session(id, std::move(waiting.connection), waiting.implicit_tls);
+}
+
+void SubmissionWorker::begin_session(std::uint64_t id, std::unique_ptr<net::Connection> connection,
+                                     bool implicit_tls) {
+  const IpAddress address = connection->peer().address;
   services_.log.event(LogLevel::info, "client-connected")
       .field("client_address", address.text())
-      .field("listener", waiting.connection->local().text());
+      .field("listener", connection->local().text());
   auto ended = [this, id, address] {
     gatekeeper_.tell_connection_closed(address);
     connection_ended(id);
   };
-  auto [place, inserted] = drivers_.emplace(
-      id, std::make_unique<SubmissionDriver>(*loop_, services_, gatekeeper_, policy_,
-                                             std::move(waiting.connection), waiting.implicit_tls,
-                                             std::move(ended)));
+  auto [place, inserted] =
+      drivers_.emplace(id, std::make_unique<SubmissionDriver>(*loop_, services_, gatekeeper_,
+                                                              policy_, std::move(connection),
+                                                              implicit_tls, std::move(ended)));
   place->second->start();
+}
+
+void SubmissionWorker::turn_away(std::uint64_t id, std::string_view reason) {
+  const auto found = waiting_.find(id);
+  if (found == waiting_.end()) return;
+  const Waiting waiting = std::move(found->second);
+  waiting_.erase(found);
+  services_.log.event(LogLevel::warning, "connection-refused")
+      .field("client_address", waiting.connection->peer().address.text())
+      .field("reason", reason);
+  if (waiting.implicit_tls) return;  // a handshake only to say no would cost more than it tells
+  waiting.connection->write(as_bytes("421 4.7.0 too many connections; try again later\r\n"));
+  waiting.connection->close_after_writing();
 }
 
 void SubmissionWorker::connection_ended(std::uint64_t id) {

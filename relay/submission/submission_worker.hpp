@@ -1,10 +1,10 @@
 // A session worker: one thread, one loop, its share of the listeners and the connections it
 // accepted.
 //
-// Promise: a connection stays on the loop that accepted it; one over the limits is told 421 and
-// closed. stop() ends idle sessions at once, lets transactions in flight finish (at most
-// shutdown_grace) and joins the thread. Sharp edge: stop() blocks; the storage thread and the
-// gatekeeper's loop must still run meanwhile.
+// Promise: a connection stays on the loop that accepted it; one over the limits is told 421 (where
+// it speaks plain text yet) and closed. After begin_stop() idle sessions end at once, transactions
+// in flight may finish, at most for shutdown_grace, and then the thread ends. Sharp edge: join()
+// blocks until then, and the storage thread and the gatekeeper's loop must still run meanwhile.
 #pragma once
 
 #include <cstdint>
@@ -46,13 +46,17 @@ class SubmissionWorker {
   SubmissionWorker(std::unique_ptr<net::Loop> loop, SubmissionServices& services,
                    Gatekeeper& gatekeeper, PolicySnapshot policy);
   void accepted(std::unique_ptr<net::Connection> connection, bool implicit_tls);
-  void admit(std::uint64_t id, policy::ConnectionLimits::Verdict verdict);
+  void admit(std::uint64_t id, const IpAddress& address, Gatekeeper::ConnectionVerdict verdict);
+  void begin_session(std::uint64_t id, std::unique_ptr<net::Connection> connection,
+                     bool implicit_tls);
+  void turn_away(std::uint64_t id, std::string_view reason);
   void connection_ended(std::uint64_t id);
   void stop_on_loop();
 
   struct Waiting {  // accepted by the kernel, not yet by the gatekeeper
     std::unique_ptr<net::Connection> connection;
     bool implicit_tls;
+    std::unique_ptr<net::Timer> patience;
   };
   std::unique_ptr<net::Loop> loop_;
   SubmissionServices& services_;
