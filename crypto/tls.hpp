@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "relay/base/bytes.hpp"
+#include "relay/base/clock.hpp"
 #include "relay/base/error.hpp"
 #include "relay/base/secret.hpp"
 
@@ -39,6 +40,8 @@ class TlsServerContext {
   [[nodiscard]] static Result<std::shared_ptr<const TlsServerContext>> create(
       TlsServerSettings settings);
   ~TlsServerContext();
+  // When the first certificate of the chain ends.
+  [[nodiscard]] WallTime expires() const;
   struct Parts;
   [[nodiscard]] Parts& parts() const { return *parts_; }
 

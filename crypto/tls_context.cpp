@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <mbedtls/ssl_ciphersuites.h>
 
+#include <algorithm>
+
 #include "crypto/mbedtls_support.hpp"
 #include "crypto/tls.hpp"
 #include "crypto/tls_parts.hpp"
@@ -131,6 +133,21 @@ const mbedtls_x509_crt_profile& certificate_profile() { return profile; }
 
 TlsServerContext::TlsServerContext() : parts_(std::make_unique<Parts>()) {}
 TlsServerContext::~TlsServerContext() = default;
+
+WallTime TlsServerContext::expires() const {
+  WallTime earliest = WallTime::max();
+  const mbedtls_x509_crt* certificate = &parts_->certificate.chain;
+  for (; certificate != nullptr; certificate = certificate->next) {
+    const mbedtls_x509_time& end = certificate->valid_to;
+    const WallTime time =
+        std::chrono::sys_days(std::chrono::year(end.year) / static_cast<unsigned>(end.mon) /
+                              static_cast<unsigned>(end.day)) +
+        std::chrono::hours(end.hour) + std::chrono::minutes(end.min) +
+        std::chrono::seconds(end.sec);
+    earliest = std::min(earliest, time);
+  }
+  return earliest;
+}
 
 Result<std::shared_ptr<const TlsServerContext>> TlsServerContext::create(
     TlsServerSettings settings) {

@@ -8,56 +8,18 @@
 #include <thread>
 #include <utility>
 
-#include "crypto/sealed_body.hpp"
-#include "relay/control/control_service.hpp"
-#include "relay/delivery/delivery_engine.hpp"
-#include "relay/net/handed_over_sockets.hpp"
-#include "relay/net/loop.hpp"
+#include "relay/net/connection.hpp"
+#include "relay/service_parts.hpp"
 #include "relay/snapshots.hpp"
-#include "relay/submission/gatekeeper.hpp"
-#include "relay/submission/submission_worker.hpp"
-#include "storage/storage_thread.hpp"
 
 namespace postern {
 namespace {
 
+// Time enough to renew by hand; automatic renewal comes 30 days before the end.
+constexpr Duration certificate_warning = std::chrono::days(14);
 constexpr std::size_t workers_max = 4;  // relay/README.md, "Threads"
 
 }  // namespace
-
-// Declared in the order of life; destroyed in the reverse.
-struct Service::Parts {
-  Parts(std::string path, std::unique_ptr<config::Configuration> checked, Logger& logger)
-      : configuration_path(std::move(path)), configuration(std::move(checked)), log(logger) {}
-
-  std::string configuration_path;
-  std::unique_ptr<config::Configuration> configuration;
-  Logger& log;
-  WallTime started = read_clocks().wall;
-  std::optional<std::string> reload_problem;
-  bool store_dead = false;
-
-  std::unique_ptr<net::Loop> loop;
-  std::optional<crypto::QueueKey> queue_key;
-  std::unique_ptr<storage::StorageThread> storage;
-  std::unique_ptr<submission::Gatekeeper> gatekeeper;
-  std::unique_ptr<delivery::DeliveryEngine> delivery;
-  std::optional<submission::SubmissionServices> submission_services;
-  std::vector<std::unique_ptr<submission::SubmissionWorker>> workers;
-  std::unique_ptr<control::ControlService> control;
-  std::vector<std::unique_ptr<net::SignalWatcher>> signals;
-  std::thread waiter;
-
-  Result<> open_storage();
-  void restore_counters();
-  Result<> open_listeners();
-  Result<> open_control();
-  void watch_signals();
-  Result<> reload();
-  void status(Callback<control::StatusFacts> answer);
-  void change(control::Verb verb, std::optional<QueueId> id, Callback<Result<std::size_t>> answer);
-  void begin_shutdown();
-};
 
 Service::Service() = default;
 Service::~Service() = default;
@@ -69,6 +31,11 @@ Result<std::unique_ptr<Service>> Service::create(
   service->parts_ =
       std::make_unique<Parts>(std::move(configuration_path), std::move(configuration), log);
   Parts& parts = *service->parts_;
+  // Both come out of the environment, which is only safe while one thread runs.
+  parts.supervisor = net::Supervisor::from_environment();
+  auto handed_over = net::take_handed_over_sockets();
+  if (!handed_over) return std::unexpected(handed_over.error());
+  parts.handed_over = std::move(*handed_over);
   auto loop = net::Loop::create();
   if (!loop) return std::unexpected(loop.error());
   parts.loop = std::move(*loop);
@@ -87,6 +54,8 @@ Result<std::unique_ptr<Service>> Service::create(
   if (auto opened = parts.open_listeners(); !opened) return std::unexpected(opened.error());
   if (auto opened = parts.open_control(); !opened) return std::unexpected(opened.error());
   parts.watch_signals();
+  parts.certificate_timer = std::make_unique<net::Timer>(*parts.loop);
+  parts.watch_certificate();
   return service;
 }
 
@@ -96,6 +65,9 @@ Result<> Service::Parts::open_storage() {
   const auto& report = (*store)->open_report();
   if (report.swept_files > 0) {
     log.event(LogLevel::info, "spool-swept").field("files", report.swept_files);
+  }
+  if (report.log_damage) {
+    log.event(LogLevel::error, "log-damaged").field("reason", *report.log_damage);
   }
   for (const QueueId id : report.quarantined) {
     log.event(LogLevel::error, "message-quarantined")
@@ -132,31 +104,43 @@ void Service::Parts::restore_counters() {
   storage::LoadCounters request;
   request.done = [this](Result<std::vector<std::pair<std::string, std::string>>> counters) {
     static_cast<void>(loop->post([this, counters = std::move(counters)] {
-      if (counters) gatekeeper->restore(*counters);
+      if (counters) {
+        gatekeeper->restore(*counters);
+      } else {
+        tell_counters_lost(counters.error().text());
+      }
     }));
   };
-  static_cast<void>(storage->post(std::move(request)));
+  if (!storage->post(std::move(request))) tell_counters_lost("the storage thread takes no request");
 }
 
-// One set of listeners for each worker, sharing the port; a socket from the supervisor stands in
-// for the configured listener with its port.
-Result<> Service::Parts::open_listeners() {
+void Service::Parts::tell_counters_lost(const std::string& why) {
+  log.event(LogLevel::error, "counters-not-restored")
+      .field("error", why)
+      .field("advice", "daily limits of users count from this start on");
+}
+
+// A socket from the supervisor stands in for a configured listener; the other ports must be free.
+Result<std::vector<submission::ListenerPlan>> Service::Parts::plan_listeners() const {
+  std::vector<SocketAddress> addresses;
+  for (const auto& listener : configuration->listeners) addresses.push_back(listener.address);
+  const auto descriptors = net::assign_sockets(handed_over, addresses);
+  if (!descriptors) return std::unexpected(descriptors.error());
   std::vector<submission::ListenerPlan> plans;
-  for (const auto& listener : configuration->listeners)
-    plans.push_back({listener.address, listener.implicit_tls, -1});
-  auto handed_over = net::take_handed_over_sockets();
-  if (!handed_over) return std::unexpected(handed_over.error());
-  for (const auto& socket : *handed_over) {
-    const auto plan = std::ranges::find_if(plans, [&](const submission::ListenerPlan& candidate) {
-      return candidate.address.port == socket.address.port && candidate.handed_over_fd < 0;
-    });
-    if (plan == plans.end()) {
-      return fail(ErrorKind::invalid,
-                  "take the socket " + socket.address.text() + " from the supervisor",
-                  "no [[listener]] has its port; add one, so that the relay knows its TLS mode");
-    }
-    plan->handed_over_fd = socket.fd;
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    plans.push_back({addresses[i], configuration->listeners[i].implicit_tls, (*descriptors)[i]});
+    if (plans.back().handed_over_fd >= 0) continue;
+    if (auto free = net::TcpListener::check_free(addresses[i]); !free)
+      return std::unexpected(free.error());
   }
+  return plans;
+}
+
+// One set of listeners for each worker, sharing the port.
+Result<> Service::Parts::open_listeners() {
+  auto planned = plan_listeners();
+  if (!planned) return std::unexpected(planned.error());
+  auto& plans = *planned;
   const std::size_t cores = std::max<std::size_t>(1, std::thread::hardware_concurrency());
   const auto policy = submission_snapshot(*configuration);
   for (std::size_t i = 0; i < std::min(cores, workers_max); ++i) {
@@ -164,7 +148,11 @@ Result<> Service::Parts::open_listeners() {
     if (!worker) return std::unexpected(worker.error());
     for (auto& plan : plans) {
       submission::ListenerPlan own = plan;
-      if (own.handed_over_fd >= 0 && i > 0) own.handed_over_fd = dup(own.handed_over_fd);
+      if (own.handed_over_fd >= 0 && i > 0) {
+        const auto copy = net::duplicate_socket(own.handed_over_fd);
+        if (!copy) return std::unexpected(copy.error());
+        own.handed_over_fd = *copy;
+      }
       if (auto listening = (*worker)->listen(own); !listening)
         return std::unexpected(listening.error());
       plan.address = own.address;  // the port, where 0 was asked for
@@ -183,11 +171,14 @@ Result<> Service::Parts::open_listeners() {
 
 Result<> Service::Parts::open_control() {
   control::ControlActions actions{
-      .status = [this](Callback<control::StatusFacts> answer) { status(std::move(answer)); },
-      .change = [this](
-                    control::Verb verb, std::optional<QueueId> id,
-                    Callback<Result<std::size_t>> answer) { change(verb, id, std::move(answer)); },
-      .reload = [this] { return reload(); },
+      .status =
+          [this](Callback<Result<control::StatusFacts>> answer) { status(std::move(answer)); },
+      .change =
+          [this](queue::QueueChange what, std::optional<QueueId> id,
+                 Callback<Result<queue::QueueChangeCount>> answer) {
+            static_cast<void>(delivery->ask_change(*loop, what, id, std::move(answer)));
+          },
+      .reload = [this](ReloadAnswer answer) { reload(std::move(answer)); },
   };
   auto service = control::ControlService::listen(*loop, configuration->control_socket, *storage,
                                                  std::move(actions));
@@ -205,96 +196,7 @@ void Service::Parts::watch_signals() {
     }));
   }
   signals.push_back(
-      std::make_unique<net::SignalWatcher>(*loop, SIGHUP, [this] { static_cast<void>(reload()); }));
-}
-
-// The old configuration stays in force unless the new one is whole.
-Result<> Service::Parts::reload() {
-  static_cast<void>(net::notify_supervisor("RELOADING=1"));
-  auto loaded = config::load_configuration(configuration_path);
-  if (!loaded.configuration) {
-    std::string all;
-    for (const auto& problem : loaded.problems) {
-      log.event(LogLevel::error, "configuration-problem").field("problem", problem.text());
-      all += (all.empty() ? "" : "; ") + problem.text();
-    }
-    log.event(LogLevel::error, "reload-refused")
-        .field("problems", loaded.problems.size())
-        .field("advice", "the old configuration stays in force; mend the file and reload again");
-    reload_problem = all;
-    static_cast<void>(net::notify_supervisor("READY=1"));
-    return fail(ErrorKind::invalid, "reload the configuration", all);
-  }
-  for (const auto& [name, changed] :
-       {std::pair{"state_directory",
-                  loaded.configuration->state_directory != configuration->state_directory},
-        std::pair{"control_socket",
-                  loaded.configuration->control_socket != configuration->control_socket}}) {
-    if (changed) {
-      log.event(LogLevel::warning, "restart-needed").field("setting", name);
-    }
-  }
-  const auto& before = configuration->listeners;
-  const auto& after = loaded.configuration->listeners;
-  if (!std::ranges::equal(before, after, [](const config::Listener& a, const config::Listener& b) {
-        return a.implicit_tls == b.implicit_tls && (a.address == b.address || b.address.port == 0);
-      })) {
-    log.event(LogLevel::warning, "restart-needed").field("setting", "listener");
-  }
-  loaded.configuration->listeners = before;  // what really listens
-  configuration = std::move(loaded.configuration);
-  reload_problem.reset();
-  const auto policy = submission_snapshot(*configuration);
-  gatekeeper->configure(policy);
-  for (auto& worker : workers) worker->configure(policy);
-  delivery->configure(delivery_snapshot(*configuration));
-  log.event(LogLevel::notice, "reloaded").field("users", configuration->users.size());
-  static_cast<void>(net::notify_supervisor("READY=1"));
-  return {};
-}
-
-void Service::Parts::status(Callback<control::StatusFacts> answer) {
-  storage::LoadFigures request;
-  request.done = [this, answer = std::move(answer)](Result<storage::QueueFigures> figures) mutable {
-    static_cast<void>(
-        loop->post([this, figures = std::move(figures), answer = std::move(answer)]() mutable {
-          control::StatusFacts facts;
-          facts.version = POSTERN_VERSION;
-          facts.hostname = configuration->hostname;
-          facts.started = started;
-          facts.now = read_clocks().wall;
-          for (const auto& listener : configuration->listeners) {
-            facts.listeners.emplace_back(listener.address.text(),
-                                         listener.implicit_tls ? "implicit" : "starttls");
-          }
-          facts.connections = gatekeeper->open_connections();
-          if (figures) facts.queue = *figures;
-          facts.reload_problem = reload_problem;
-          static_cast<void>(delivery->ask_facts(
-              *loop, [facts = std::move(facts),
-                      answer = std::move(answer)](delivery::DeliveryFacts delivery_facts) mutable {
-                facts.relayed = delivery_facts.figures.relayed;
-                facts.delayed = delivery_facts.figures.delayed;
-                facts.failed = delivery_facts.figures.failed;
-                for (auto& upstream : delivery_facts.upstreams) {
-                  facts.upstreams.push_back(
-                      {upstream.name, upstream.host, upstream.connections, upstream.last_error});
-                }
-                answer(std::move(facts));
-              }));
-        }));
-  };
-  static_cast<void>(storage->post(std::move(request)));
-}
-
-void Service::Parts::change(control::Verb verb, std::optional<QueueId> id,
-                            Callback<Result<std::size_t>> answer) {
-  using delivery::QueueChange;
-  const QueueChange what = verb == control::Verb::queue_retry     ? QueueChange::retry
-                           : verb == control::Verb::queue_hold    ? QueueChange::hold
-                           : verb == control::Verb::queue_release ? QueueChange::release
-                                                                  : QueueChange::remove;
-  static_cast<void>(delivery->ask_change(*loop, what, id, std::move(answer)));
+      std::make_unique<net::SignalWatcher>(*loop, SIGHUP, [this] { reload(ReloadAnswer()); }));
 }
 
 // Sessions first, because they hand mail to everything else; then delivery. This loop keeps running
@@ -302,7 +204,7 @@ void Service::Parts::change(control::Verb verb, std::optional<QueueId> id,
 // signal changes nothing: every wait is bounded.
 void Service::Parts::begin_shutdown() {
   if (waiter.joinable()) return;
-  static_cast<void>(net::notify_supervisor("STOPPING=1"));
+  static_cast<void>(supervisor.notify("STOPPING=1"));
   control.reset();
   for (auto& worker : workers) worker->begin_stop();
   waiter = std::thread([this] {
@@ -313,6 +215,17 @@ void Service::Parts::begin_shutdown() {
   });
 }
 
+// At the start, after each reload and every day: no device can send once it has expired.
+void Service::Parts::watch_certificate() {
+  const Duration left = configuration->tls->expires() - read_clocks().wall;
+  if (left < certificate_warning) {
+    log.event(LogLevel::warning, left > Duration(0) ? "certificate-expires" : "certificate-expired")
+        .field("at", format_timestamp(configuration->tls->expires()))
+        .field("advice", "renew certificate_file of [tls], then `postern reload`");
+  }
+  certificate_timer->start(std::chrono::days(1), [this] { watch_certificate(); });
+}
+
 int Service::run() {
   Parts& parts = *parts_;
   parts.delivery->start();
@@ -321,7 +234,7 @@ int Service::run() {
       .field("version", POSTERN_VERSION)
       .field("hostname", parts.configuration->hostname)
       .field("workers", parts.workers.size());
-  static_cast<void>(net::notify_supervisor("READY=1"));
+  static_cast<void>(parts.supervisor.notify("READY=1"));
   parts.loop->run();
   parts.waiter.join();
   parts.gatekeeper->save_counters();

@@ -5,9 +5,9 @@
 // SIGHUP takes a new configuration or keeps the old one and says why; SIGTERM and SIGINT finish
 // what is in flight (bounded), commit and return. A dead store (failed commit or sync) ends the
 // process with exit code 1: the supervisor restarts it and the queue recovers (relay/README.md,
-// "Durability"). Order of life: storage, gatekeeper, delivery, control, workers. Order of death:
-// workers, delivery, control, counters, storage. Sharp edge: a reload does not move listeners,
-// state directory or control socket; it says so.
+// "Durability"). Order of life: storage, gatekeeper, delivery, workers, control. Order of death:
+// control, workers, delivery, counters, storage. Sharp edge: a reload does not move listeners,
+// state directory or control socket; its answer and the status name them until a restart.
 #pragma once
 
 #include <memory>

@@ -11,6 +11,19 @@ std::string busy() {
   return encode_failure("the relay is too busy to look", "try again in a moment");
 }
 
+queue::QueueChange change_of(Verb verb) {
+  switch (verb) {
+    case Verb::queue_retry:
+      return queue::QueueChange::retry;
+    case Verb::queue_hold:
+      return queue::QueueChange::hold;
+    case Verb::queue_release:
+      return queue::QueueChange::release;
+    default:
+      return queue::QueueChange::remove;
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ControlService>> ControlService::listen(net::Loop& loop,
@@ -68,17 +81,18 @@ void ControlService::answer_line(std::string_view line, Answer answer) {
 }
 
 void ControlService::answer_reload(Answer answer) {
-  if (auto reloaded = actions_.reload(); !reloaded) {
-    answer(encode_failure(reloaded.error().text(),
-                          "mend the configuration; the old one stays in force"));
-  } else {
-    answer(encode_success(R"({"reloaded":true})"));
-  }
+  actions_.reload([answer =
+                       std::move(answer)](Result<std::vector<std::string>> restart_needed) mutable {
+    answer(restart_needed ? encode_success(reload_json(*restart_needed))
+                          : encode_failure(restart_needed.error().text(),
+                                           "mend the configuration; the old one stays in force"));
+  });
 }
 
 void ControlService::answer_status(Answer answer) {
-  actions_.status([answer = std::move(answer)](StatusFacts facts) mutable {
-    answer(encode_success(status_json(facts)));
+  actions_.status([answer = std::move(answer)](Result<StatusFacts> facts) mutable {
+    answer(facts ? encode_success(status_json(*facts))
+                 : encode_failure(facts.error().text(), "try again; then look at the log"));
   });
 }
 
@@ -88,9 +102,12 @@ void ControlService::answer_change(const Request& request, Answer answer) {
     return;
   }
   actions_.change(
-      request.verb, request.id, [answer = std::move(answer)](Result<std::size_t> changed) mutable {
+      change_of(request.verb), request.id,
+      [answer = std::move(answer)](Result<queue::QueueChangeCount> changed) mutable {
         if (changed) {
-          answer(encode_success(R"({"changed":)" + std::to_string(*changed) + "}"));
+          answer(encode_success(change_json(*changed)));
+        } else if (changed.error().kind == ErrorKind::busy) {
+          answer(encode_failure(changed.error().text(), "try again in a moment"));
         } else {
           answer(encode_failure(changed.error().text(), "look at `postern queue list`"));
         }
@@ -98,16 +115,15 @@ void ControlService::answer_change(const Request& request, Answer answer) {
 }
 
 void ControlService::answer_show(QueueId id, Answer answer) {
+  auto kept = std::make_shared<Answer>(std::move(answer));  // for the case that the store is full
   storage::LoadMessage request{id, {}};
-  request.done = [&loop = loop_,
-                  answer = std::move(answer)](Result<storage::StoredMessage> message) mutable {
-    static_cast<void>(
-        loop.post([answer = std::move(answer), message = std::move(message)]() mutable {
-          answer(message ? encode_success(message_json(*message))
-                         : encode_failure(message.error().text(), "look at `postern queue list`"));
-        }));
+  request.done = [&loop = loop_, kept](Result<storage::StoredMessage> message) {
+    static_cast<void>(loop.post([kept, message = std::move(message)] {
+      (*kept)(message ? encode_success(message_json(*message))
+                      : encode_failure(message.error().text(), "look at `postern queue list`"));
+    }));
   };
-  static_cast<void>(storage_.post(std::move(request)));
+  if (!storage_.post(std::move(request))) (*kept)(busy());
 }
 
 struct ControlService::Listing {

@@ -1,31 +1,39 @@
 // The daemon's side of the control socket: requests of the operator's command, answered from the
 // store and by the parts that own what is asked for.
 //
-// Promise: every request is answered, also wrong ones; lists are bounded by messages_listed_max and
-// say so. Sharp edge: siblings do not know each other (relay/README.md, "Floors"), so what delivery
-// and the service can do comes in as ControlActions.
+// Promise: every request is answered, also wrong ones; a list holds the first messages_listed_max
+// messages, and the status tells how many there are. Sharp edge: siblings do not know each other
+// (relay/README.md, "Floors"), so what delivery and the service can do comes in as ControlActions.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "relay/base/log.hpp"
 #include "relay/control/protocol.hpp"
 #include "relay/control/views.hpp"
 #include "relay/net/local_socket.hpp"
 #include "relay/net/loop.hpp"
+#include "relay/queue/operator_view.hpp"
 #include "storage/storage_thread.hpp"
 
 namespace postern::control {
 
-inline constexpr std::size_t messages_listed_max = 1'000;  // an answer is at most a few hundred KiB
+// With the 100 recipients that a message may have by default, and a reply for each, an answer stays
+// far below response_bytes_max.
+inline constexpr std::size_t messages_listed_max = 1'000;
 
+// Each answers on the control service's loop. A reload answers with the settings that wait for a
+// restart.
 struct ControlActions {
-  std::function<void(Callback<StatusFacts>)> status;
-  std::function<void(Verb, std::optional<QueueId>, Callback<Result<std::size_t>>)> change;
-  std::function<Result<>()> reload;
+  std::function<void(Callback<Result<StatusFacts>>)> status;
+  std::function<void(queue::QueueChange, std::optional<QueueId>,
+                     Callback<Result<queue::QueueChangeCount>>)>
+      change;
+  std::function<void(Callback<Result<std::vector<std::string>>>)> reload;
 };
 
 class ControlService {

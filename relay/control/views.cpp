@@ -70,13 +70,14 @@ std::string status_json(const StatusFacts& facts) {
     item["tls"] = tls;
     object["listeners"].push_back(std::move(item));
   }
+  object["certificate_expires"] = format_timestamp(facts.certificate_expires);
   object["connections"] = facts.connections;
   object["queue"] = queue_figures(facts.queue);
-  object["relayed"] = facts.relayed;
-  object["delayed"] = facts.delayed;
-  object["failed"] = facts.failed;
+  object["relayed"] = facts.delivery.figures.relayed;
+  object["delayed"] = facts.delivery.figures.delayed;
+  object["failed"] = facts.delivery.figures.failed;
   object["upstreams"] = Json::array();
-  for (const StatusFacts::Upstream& upstream : facts.upstreams) {
+  for (const auto& upstream : facts.delivery.upstreams) {
     Json item;
     item["name"] = upstream.name;
     item["host"] = upstream.host;
@@ -85,6 +86,22 @@ std::string status_json(const StatusFacts& facts) {
     object["upstreams"].push_back(std::move(item));
   }
   object["reload_problem"] = facts.reload_problem ? Json(*facts.reload_problem) : Json(nullptr);
+  object["restart_needed"] = facts.restart_needed;
+  return write_json(object);
+}
+
+std::string reload_json(const std::vector<std::string>& restart_needed) {
+  Json object;
+  object["reloaded"] = true;
+  object["restart_needed"] = restart_needed;
+  return write_json(object);
+}
+
+std::string change_json(const queue::QueueChangeCount& count) {
+  Json object;
+  object["changed"] = count.changed;
+  object["failed"] = count.failed;
+  if (count.failed > 0) object["first_failure"] = count.first_failure;
   return write_json(object);
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "relay/base/clock.hpp"
+#include "relay/queue/operator_view.hpp"
 #include "storage/stored_message.hpp"
 
 namespace postern::control {
@@ -21,22 +22,19 @@ struct StatusFacts {
   WallTime started;
   WallTime now;
   std::vector<std::pair<std::string, std::string>> listeners;  // "[::]:465", "implicit"
+  WallTime certificate_expires;                                // the relay's own
   std::size_t connections = 0;
   storage::QueueFigures queue;
-  std::uint64_t relayed = 0;  // recipients, since start
-  std::uint64_t delayed = 0;
-  std::uint64_t failed = 0;
-  struct Upstream {
-    std::string name;
-    std::string host;
-    std::size_t connections = 0;
-    std::string last_error;  // empty: none since the last success
-  };
-  std::vector<Upstream> upstreams;
+  queue::DeliveryFacts delivery;
   std::optional<std::string> reload_problem;  // the last reload was refused because …
+  std::vector<std::string> restart_needed;    // settings that changed and wait for a restart
 };
 
 [[nodiscard]] std::string status_json(const StatusFacts& facts);
+// {"reloaded":true,"restart_needed":["listener", …]}
+[[nodiscard]] std::string reload_json(const std::vector<std::string>& restart_needed);
+// {"changed":2,"failed":0}; with failures also "first_failure".
+[[nodiscard]] std::string change_json(const queue::QueueChangeCount& count);
 // One message as an object: id, user, sender, recipients[{address,state,last_reply}], received,
 // next_attempt, attempts, bytes, held, quarantined, last_error.
 [[nodiscard]] std::string message_json(const storage::StoredMessage& message);

@@ -31,8 +31,9 @@ void DeliveryAttempt::conclude() {
   for (auto& target : targets_) {
     if (target.outcome) continue;
     target.outcome =
-        damage_ ? queue::delayed_by_trouble("4.3.0", "quarantined: " + damage_->detail)
-                : queue::delayed_by_trouble("4.3.5", "no upstream of its route is configured");
+        damage_
+            ? queue::delayed_by_trouble("4.3.0", std::string(quarantine_words) + damage_->detail)
+            : queue::delayed_by_trouble("4.3.5", "no upstream of its route is configured");
   }
   if (!damage_) expire();
   for (auto& target : targets_) {
@@ -87,10 +88,12 @@ std::vector<message::ReportedRecipient> DeliveryAttempt::choose_reported(WallTim
       // Of an unreadable sender nobody knows what was wished: the owner or postmaster is told.
       wanted =
           own_report || !sender_known_ || queue::wants_failure_report(sender_.reverse_path, notify);
-      entry.action = target.outcome->status == "4.4.7" ? message::ReportAction::expired
-                                                       : message::ReportAction::failed;
+      entry.action = damage_                             ? message::ReportAction::damaged
+                     : target.outcome->status == "4.4.7" ? message::ReportAction::expired
+                                                         : message::ReportAction::failed;
     } else if (target.outcome->kind == Kind::relayed) {
-      wanted = !own_report && queue::wants_success_report(sender_.reverse_path, notify);
+      wanted = !own_report && !target.upstream_reports &&
+               queue::wants_success_report(sender_.reverse_path, notify);
       entry.action = message::ReportAction::relayed;
     } else if (delay_due && !message_.recipients[target.position].delay_notified) {
       wanted = !own_report && queue::wants_delay_report(sender_.reverse_path, notify);
@@ -99,9 +102,11 @@ std::vector<message::ReportedRecipient> DeliveryAttempt::choose_reported(WallTim
       record_.recipients[i].delay_notified = true;
     }
     if (!wanted) continue;
-    entry.address = target.recipient.mailbox.text();
+    entry.address = target.address;
+    entry.remote_mta = target.remote_mta;
     entry.original_recipient = target.recipient.original_recipient;
-    entry.status = target.outcome->status;
+    // RFC 3463 §3.4: 5.3.0, our own mail system.
+    entry.status = damage_ ? "5.3.0" : target.outcome->status;
     entry.diagnostic = target.outcome->diagnostic;
     entry.last_attempt = now;
     reported.push_back(std::move(entry));
@@ -111,51 +116,74 @@ std::vector<message::ReportedRecipient> DeliveryAttempt::choose_reported(WallTim
 
 void DeliveryAttempt::prepare_report(WallTime now) {
   std::vector<message::ReportedRecipient> reported = choose_reported(now);
-  const auto addressee = report_addressee(*settings_, message_);
-  if (!reported.empty() && addressee) {
-    write_report(std::move(reported), *addressee, now);
+  if (reported.empty()) {
+    record();
     return;
   }
-  if (!reported.empty()) {
-    services_.log.event(LogLevel::error, "report-undeliverable")
-        .field("queue_id", message_.summary.id.text())
-        .field("reason", reported.front().diagnostic)
-        .field("advice", "mail to the postmaster of the configuration cannot be delivered");
+  const std::string reason = reported.front().diagnostic;
+  std::vector<Letter> letters = address(std::move(reported));
+  if (!letters.empty()) {
+    write_letters(std::move(letters), now);
+    return;
   }
+  services_.log.event(LogLevel::error, "report-undeliverable")
+      .field("queue_id", message_.summary.id.text())
+      .field("reason", reason)
+      .field("advice", "mail to the postmaster of the configuration cannot be delivered");
   record();
 }
 
-void DeliveryAttempt::write_report(std::vector<message::ReportedRecipient> reported,
-                                   const smtp::Mailbox& addressee, WallTime now) {
-  struct Work {
-    std::vector<message::ReportedRecipient> reported;
-    postern::Result<storage::NewMessage> report =
-        fail(ErrorKind::busy, "write a report", "not done");
-  };
+// Trouble is told to who can mend it, the user's owner; success to the reverse-path that asked for
+// it (RFC 3461 §6.2). One letter where that is the same person. Nothing when nobody may be told.
+std::vector<DeliveryAttempt::Letter> DeliveryAttempt::address(
+    std::vector<message::ReportedRecipient> reported) const {
+  const auto for_trouble = report_addressee(*settings_, message_);
+  if (!for_trouble) return {};
+  const auto& sender = sender_.reverse_path.mailbox;
+  std::vector<Letter> letters;
+  for (auto& entry : reported) {
+    const bool success = entry.action == message::ReportAction::relayed;
+    const smtp::Mailbox& addressee = success && sender ? *sender : *for_trouble;
+    const auto same = std::ranges::find_if(letters, [&](const Letter& letter) {
+      return smtp::same_mailbox(letter.addressee, addressee);
+    });
+    Letter& letter = same != letters.end() ? *same : letters.emplace_back();
+    letter.addressee = addressee;
+    letter.reported.push_back(std::move(entry));
+  }
+  return letters;
+}
+
+void DeliveryAttempt::write_letters(std::vector<Letter> letters, WallTime now) {
   // Signing takes milliseconds. The attempt, and with it all that the pool reads, waits for the
   // answer.
-  auto work = std::make_unique<Work>();
-  work->reported = std::move(reported);
-  Work* const running = work.get();
+  auto work = std::make_unique<std::vector<Letter>>(std::move(letters));
+  auto* const running = work.get();
   home_.run_on_pool(
-      [running, settings = settings_, message = message_, &key = services_.queue_key, addressee,
-       now] {
-        running->report =
-            make_report(*settings, key, message, addressee, std::move(running->reported), now);
+      [running, settings = settings_, message = message_, &key = services_.queue_key, now] {
+        for (Letter& letter : *running) {
+          letter.written = make_report(*settings, key, message, letter.addressee,
+                                       std::move(letter.reported), now);
+        }
       },
       [this, alive = alive_, work = std::move(work)]() mutable {
-        if (!*alive) return;
-        if (work->report) {
-          result_.report = storage::summary_of(*work->report);
-          record_.report = std::move(*work->report);
-        } else {
-          services_.log.event(LogLevel::error, "report-not-made")
-              .field("queue_id", message_.summary.id.text())
-              .field("error", work->report.error().text());
-          postpone_failures();
-        }
-        record();
+        if (*alive) take_letters(std::move(*work));
       });
+}
+
+void DeliveryAttempt::take_letters(std::vector<Letter> letters) {
+  for (Letter& letter : letters) {
+    if (!letter.written) {
+      services_.log.event(LogLevel::error, "report-not-made")
+          .field("queue_id", message_.summary.id.text())
+          .field("error", letter.written.error().text());
+      postpone_failures();
+      continue;
+    }
+    result_.reports.push_back(storage::summary_of(*letter.written));
+    (record_.report ? record_.confirmation : record_.report) = std::move(*letter.written);
+  }
+  record();
 }
 
 // A failure is recorded only together with the report that tells a person of it: without one the
@@ -197,10 +225,12 @@ void DeliveryAttempt::recorded(postern::Result<> result) {
     // not.
     const bool passing =
         result.error().kind == ErrorKind::busy || result.error().kind == ErrorKind::no_space;
-    const bool without_report = result.error().kind == ErrorKind::invalid && record_.report;
+    const bool without_report =
+        result.error().kind == ErrorKind::invalid && !result_.reports.empty();
     if (without_report) {
       record_.report.reset();
-      result_.report.reset();
+      record_.confirmation.reset();
+      result_.reports.clear();
     }
     if (passing || without_report) {
       record_timer_.start(record_retry_delay, [this] { record(); });
@@ -208,7 +238,7 @@ void DeliveryAttempt::recorded(postern::Result<> result) {
     }
     result_ = {.id = message_.summary.id,
                .retry_after = settings_->retry.retry_delay_min,
-               .report = {},
+               .reports = {},
                .figures = {}};
     finish();
     return;
@@ -219,10 +249,10 @@ void DeliveryAttempt::recorded(postern::Result<> result) {
     static_cast<void>(services_.storage.post(
         storage::SetQuarantined{message_.summary.id, damage_->text(), storage::Done{}}));
   }
-  if (result_.report) {
+  for (const auto& report : result_.reports) {
     services_.log.event(LogLevel::info, "report-queued")
         .field("queue_id", message_.summary.id.text())
-        .field("report_queue_id", result_.report->id.text());
+        .field("report_queue_id", report.id.text());
   }
   if (result_.gone) {
     services_.log.event(LogLevel::info, "message-done")
@@ -240,9 +270,10 @@ void DeliveryAttempt::log_outcome(const Target& target) const {
   auto line =
       services_.log.event(outcome.kind == Kind::relayed ? LogLevel::info : LogLevel::notice, event);
   line.field("queue_id", message_.summary.id.text())
-      .field("recipient", target.recipient.mailbox.text())
+      .field("recipient", target.address)
       .field("status", outcome.status)
       .field("reply", outcome.diagnostic);
+  if (!target.upstream.empty()) line.field("upstream", target.upstream);
   if (outcome.kind == Kind::delayed && result_.retry_after) {
     line.field("retry_in", format_duration(*result_.retry_after));
   }

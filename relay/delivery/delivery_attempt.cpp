@@ -26,17 +26,16 @@ DeliveryAttempt::DeliveryAttempt(net::Loop& home, const DeliveryServices& servic
 
 DeliveryAttempt::~DeliveryAttempt() { *alive_ = false; }
 
-void DeliveryAttempt::start() {
+// Reads what it can; an Error is the last thing that it could not.
+std::optional<Error> DeliveryAttempt::read_envelope() {
   std::optional<Error> unreadable;
   for (std::size_t position = 0; position < message_.recipients.size(); ++position) {
     const auto& stored = message_.recipients[position];
     if (stored.state != storage::RecipientState::waiting) continue;
     auto recipient = queue::from_stored(stored);
-    if (!recipient) {
-      unreadable = recipient.error();
-      continue;
-    }
-    targets_.push_back({position, std::move(*recipient), std::nullopt});
+    if (!recipient) unreadable = recipient.error();
+    targets_.push_back(
+        {position, stored.address, std::move(recipient).value_or(smtp::Recipient{})});
   }
   // The recipients first: a report about an unreadable sender has to name them.
   if (auto sender = queue::from_stored(message_.sender)) {
@@ -45,7 +44,16 @@ void DeliveryAttempt::start() {
   } else {
     unreadable = sender.error();
   }
-  if (unreadable) {
+  return unreadable;
+}
+
+void DeliveryAttempt::report_damage(const Error& error) {
+  static_cast<void>(read_envelope());
+  quarantine(error);
+}
+
+void DeliveryAttempt::start() {
+  if (const auto unreadable = read_envelope()) {
     quarantine(*unreadable);
     return;
   }
@@ -101,9 +109,10 @@ void DeliveryAttempt::next_transaction() {
     job->open_source = [this] {
       return std::make_unique<MessageSource>(home_, services_, message_);
     };
-    job->done = [this, alive = alive_, open](std::vector<smtp::RecipientResult> results,
-                                             std::optional<Error> source_error) {
-      if (*alive) transaction_done(open, std::move(results), std::move(source_error));
+    for (const std::size_t index : open) targets_[index].upstream = pool->settings().name;
+    job->done = [this, alive = alive_, open,
+                 host = pool->settings().host](TransactionOutcome outcome) {
+      if (*alive) transaction_done(open, host, std::move(outcome));
     };
     job->no_session = [this, alive = alive_, open](Trouble trouble) {
       if (*alive) no_session(open, trouble);
@@ -114,17 +123,19 @@ void DeliveryAttempt::next_transaction() {
   conclude();
 }
 
-void DeliveryAttempt::transaction_done(std::vector<std::size_t> targets,
-                                       std::vector<smtp::RecipientResult> results,
-                                       std::optional<Error> source_error) {
-  if (source_error && source_error->kind == ErrorKind::corrupt) {
-    quarantine(*source_error);
+void DeliveryAttempt::transaction_done(std::vector<std::size_t> targets, const std::string& host,
+                                       TransactionOutcome outcome) {
+  if (outcome.source_error && outcome.source_error->kind == ErrorKind::corrupt) {
+    quarantine(*outcome.source_error);
     return;
   }
+  const auto& results = outcome.results;
   bool progress = false;
   for (std::size_t i = 0; i < targets.size() && i < results.size(); ++i) {
     Target& target = targets_[targets[i]];
     target.outcome = queue::decide_outcome(results[i]);
+    target.upstream_reports = outcome.upstream_reports;
+    target.remote_mta = results[i].reply ? host : "";
     // An upstream that spoke decides for this attempt: asking the next one after a 4yz would send
     // greylisted mail around in circles, and after the final dot it would make a duplicate.
     target.answered = results[i].reply || results[i].perhaps_delivered;
@@ -144,6 +155,7 @@ void DeliveryAttempt::transaction_done(std::vector<std::size_t> targets,
 void DeliveryAttempt::no_session(const std::vector<std::size_t>& targets, const Trouble& trouble) {
   for (const std::size_t index : targets) {
     targets_[index].outcome = queue::delayed_by_trouble(trouble.status, trouble.reason);
+    targets_[index].remote_mta.clear();
     targets_[index].tried = trouble.tried;
   }
   next_transaction();

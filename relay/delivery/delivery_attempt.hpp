@@ -19,21 +19,21 @@
 #include "relay/delivery/upstream_pool.hpp"
 #include "relay/message/delivery_report.hpp"
 #include "relay/net/loop.hpp"
+#include "relay/queue/operator_view.hpp"
 #include "relay/queue/outcome.hpp"
 #include "storage/stored_message.hpp"
 
 namespace postern::delivery {
 
-struct AttemptFigures {  // recipients
-  std::uint64_t relayed = 0;
-  std::uint64_t delayed = 0;
-  std::uint64_t failed = 0;
-};
+using queue::AttemptFigures;
 
 // After a reload that came between, a message is offered again at once, by the new settings.
 inline constexpr Duration reload_delay = std::chrono::milliseconds(100);
 // A record that found no room is asked for again; delivering again instead would make duplicates.
 inline constexpr Duration record_retry_delay = std::chrono::seconds(5);
+
+// How the reason of a quarantined recipient begins: with it a person was told already.
+inline constexpr std::string_view quarantine_words = "quarantined: ";
 
 class DeliveryAttempt {
  public:
@@ -42,7 +42,7 @@ class DeliveryAttempt {
     bool gone = false;  // nobody waits any more
     bool quarantined = false;
     std::optional<Duration> retry_after;
-    std::optional<storage::MessageSummary> report;  // was queued in the same commit
+    std::vector<storage::MessageSummary> reports;  // were queued in the same commit
     AttemptFigures figures;
   };
   using FindPool = std::function<UpstreamPool*(std::string_view upstream)>;
@@ -61,32 +61,45 @@ class DeliveryAttempt {
   DeliveryAttempt(const DeliveryAttempt&) = delete;
   DeliveryAttempt& operator=(const DeliveryAttempt&) = delete;
   void start();
+  // Instead of start(): it cannot be read back, which a person is told.
+  void report_damage(const Error& error);
 
  private:
   struct Target {          // one recipient still waiting
     std::size_t position;  // in message_.recipients
+    std::string address;   // as stored; also where it cannot be read
     smtp::Recipient recipient;
-    std::optional<queue::Outcome> outcome;
-    bool answered = false;  // an upstream said something about it, or may have it
-    bool tried = true;      // false: a reload or shutdown came before any upstream was asked
+    std::optional<queue::Outcome> outcome{};
+    std::string upstream{};         // the last that was asked
+    std::string remote_mta{};       // its host, where the outcome is its reply (RFC 3464 §2.3.5)
+    bool upstream_reports = false;  // success, in our place
+    bool answered = false;          // an upstream said something about it, or may have it
+    bool tried = true;  // false: a reload or shutdown came before any upstream was asked
   };
   struct Group {  // recipients with the same route
     std::vector<std::string> upstreams;
     std::vector<std::size_t> targets;
     std::size_t next_upstream = 0;
   };
+  struct Letter {  // one report, to one person
+    std::vector<message::ReportedRecipient> reported;
+    smtp::Mailbox addressee;
+    postern::Result<storage::NewMessage> written =
+        fail(ErrorKind::busy, "write a report", "not done");
+  };
+  [[nodiscard]] std::optional<Error> read_envelope();
   void group_by_route();
   void next_transaction();
-  void transaction_done(std::vector<std::size_t> targets,
-                        std::vector<smtp::RecipientResult> results,
-                        std::optional<Error> source_error);
+  void transaction_done(std::vector<std::size_t> targets, const std::string& host,
+                        TransactionOutcome outcome);
   void no_session(const std::vector<std::size_t>& targets, const Trouble& trouble);
   void conclude();
   void expire();
   void prepare_report(WallTime now);
   [[nodiscard]] std::vector<message::ReportedRecipient> choose_reported(WallTime now);
-  void write_report(std::vector<message::ReportedRecipient> reported,
-                    const smtp::Mailbox& addressee, WallTime now);
+  [[nodiscard]] std::vector<Letter> address(std::vector<message::ReportedRecipient> reported) const;
+  void write_letters(std::vector<Letter> letters, WallTime now);
+  void take_letters(std::vector<Letter> letters);
   void postpone_failures();
   [[nodiscard]] bool nothing_tried() const;
   [[nodiscard]] Duration waited() const;

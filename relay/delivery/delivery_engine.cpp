@@ -73,7 +73,11 @@ void DeliveryEngine::load_queue(QueueId after) {
       }
       const Now now = read_clocks();
       for (const auto& summary : *summaries) {
-        if (!scheduler_.knows(summary.id)) schedule(summary, now);
+        if (summary.quarantined) {
+          examine_quarantined(summary.id);
+        } else if (!scheduler_.knows(summary.id)) {
+          schedule(summary, now);
+        }
       }
       if (summaries->size() == summaries_page) load_queue(summaries->back().id);
       tick();
@@ -146,9 +150,9 @@ void DeliveryEngine::begin_attempt(QueueId id) {
   request.done = [this, id](Result<storage::StoredMessage> message) {
     static_cast<void>(loop_->post([this, id, message = std::move(message)]() mutable {
       if (stopping_) {  // nothing new is begun, and nothing is noted of what was not
-        attempt_finished({.id = id, .retry_after = rescan_delay, .report = {}, .figures = {}});
+        attempt_finished({.id = id, .retry_after = rescan_delay, .reports = {}, .figures = {}});
       } else if (message) {
-        start_attempt(std::move(*message));
+        make_attempt(std::move(*message)).start();
       } else {
         message_not_loaded(id, message.error());
       }
@@ -160,7 +164,7 @@ void DeliveryEngine::begin_attempt(QueueId id) {
   }
 }
 
-void DeliveryEngine::start_attempt(storage::StoredMessage message) {
+DeliveryAttempt& DeliveryEngine::make_attempt(storage::StoredMessage message) {
   const QueueId id = message.summary.id;
   const MonotonicTime now = read_clocks().monotonic;
   auto find_pool = [this](std::string_view name) -> UpstreamPool* {
@@ -178,32 +182,75 @@ void DeliveryEngine::start_attempt(storage::StoredMessage message) {
             static_cast<void>(
                 loop_->post([this, result = std::move(result)] { attempt_finished(result); }));
           }};
-  auto attempt = std::make_unique<DeliveryAttempt>(
+  auto& place = attempts_[id];
+  place = std::make_unique<DeliveryAttempt>(
       *loop_, services_, settings_, std::move(find_pool), std::move(message),
       scheduler_.waiting_since(id).value_or(now), std::move(events));
-  DeliveryAttempt* const started = attempt.get();
-  attempts_[id] = std::move(attempt);
-  started->start();
+  return *place;
 }
 
 void DeliveryEngine::message_not_loaded(QueueId id, const Error& error) {
   const bool removed = error.kind == ErrorKind::not_found;
-  const bool damaged = error.kind == ErrorKind::corrupt;
-  if (damaged) {
-    static_cast<void>(
-        services_.storage.post(storage::SetQuarantined{id, error.text(), storage::Done{}}));
-  }
   if (!removed) {
     services_.log.event(LogLevel::error, "message-not-loaded")
         .field("queue_id", id.text())
         .field("error", error.text());
   }
+  if (error.kind == ErrorKind::corrupt) {
+    report_unloadable(id, error);
+    return;
+  }
   attempt_finished({.id = id,
                     .gone = removed,
-                    .quarantined = damaged,
                     .retry_after = settings_->retry.retry_delay_min,
-                    .report = {},
+                    .reports = {},
                     .figures = {}});
+}
+
+// What its summary still says is enough to tell a person that there was a message.
+void DeliveryEngine::report_unloadable(QueueId id, const Error& error) {
+  storage::LoadSummaries request{1, QueueId{id.value - 1}, {}};
+  request.done = [this, id, error](Result<std::vector<storage::MessageSummary>> found) {
+    static_cast<void>(loop_->post([this, id, error, found = std::move(found)] {
+      if (!found || found->empty() || found->front().id != id) {
+        attempt_finished({.id = id,
+                          .retry_after = settings_->retry.retry_delay_min,
+                          .reports = {},
+                          .figures = {}});
+        return;
+      }
+      storage::StoredMessage remains;
+      remains.summary = found->front();
+      remains.sender.reverse_path = remains.summary.reverse_path;
+      remains.recipients.emplace_back().address = remains.summary.first_recipient;
+      make_attempt(std::move(remains)).report_damage(error);
+    }));
+  };
+  if (services_.storage.post(std::move(request))) return;
+  attempt_finished(
+      {.id = id, .retry_after = settings_->retry.retry_delay_min, .reports = {}, .figures = {}});
+}
+
+// The store quarantines at its start what has lost its body; a person learns it here, once.
+void DeliveryEngine::examine_quarantined(QueueId id) {
+  if (!examined_.insert(id).second) return;
+  storage::LoadMessage request{id, {}};
+  request.done = [this, id](Result<storage::StoredMessage> message) {
+    static_cast<void>(loop_->post([this, id, message = std::move(message)]() mutable {
+      if (stopping_ || !message) return;
+      const bool told = std::ranges::none_of(message->recipients, [](const auto& recipient) {
+        return recipient.state == storage::RecipientState::waiting &&
+               !recipient.last_reply.starts_with(quarantine_words);
+      });
+      if (told) return;
+      const Error damage{ErrorKind::corrupt, "read message " + id.text(), message->last_error};
+      make_attempt(std::move(*message)).report_damage(damage);
+    }));
+  };
+  if (!services_.storage.post(std::move(request))) {
+    examined_.erase(id);
+    rescan_later();
+  }
 }
 
 void DeliveryEngine::attempt_finished(DeliveryAttempt::Result result) {
@@ -218,7 +265,7 @@ void DeliveryEngine::attempt_finished(DeliveryAttempt::Result result) {
     scheduler_.put_back(
         result.id, now.monotonic + result.retry_after.value_or(settings_->retry.retry_delay_min));
   }
-  if (result.report) schedule(*result.report, now);
+  for (const auto& report : result.reports) schedule(report, now);
   std::erase_if(old_pools_,
                 [](const auto& pool) { return !pool->busy() && pool->connections() == 0; });
   if (stopping_) {
@@ -240,113 +287,6 @@ void DeliveryEngine::configure(SettingsSnapshot settings) {
     make_pools();
     tick();
   }));
-}
-
-namespace {
-
-std::string_view name_of(QueueChange change) {
-  switch (change) {
-    case QueueChange::retry:
-      return "retry";
-    case QueueChange::hold:
-      return "hold";
-    case QueueChange::release:
-      return "release";
-    case QueueChange::remove:
-      break;
-  }
-  return "remove";
-}
-
-}  // namespace
-
-Result<> DeliveryEngine::change(QueueChange change, QueueId id) {
-  const MonotonicTime now = read_clocks().monotonic;
-  if (!scheduler_.knows(id)) {
-    return fail(ErrorKind::not_found, "message " + id.text(), "it does not wait in the queue");
-  }
-  storage::StorageRequest request = storage::SetHeld{id, true, storage::Done{}};
-  switch (change) {
-    case QueueChange::retry:
-      if (scheduler_.held(id)) {
-        return fail(ErrorKind::invalid, "message " + id.text(), "it is held; release it first");
-      }
-      for (auto& [name, pool] : pools_) pool->forget_trouble();
-      scheduler_.retry_now(id, now);
-      log_change(change, id);
-      return {};
-    case QueueChange::hold:
-      scheduler_.hold(id);
-      break;
-    case QueueChange::release:
-      if (!scheduler_.held(id)) {
-        return fail(ErrorKind::invalid, "message " + id.text(), "it is not held");
-      }
-      scheduler_.release(id, now);
-      request = storage::SetHeld{id, false, storage::Done{}};
-      break;
-    case QueueChange::remove:
-      if (scheduler_.being_tried(id)) {
-        return fail(ErrorKind::busy, "message " + id.text(),
-                    "it is being delivered right now; hold it, then remove it");
-      }
-      scheduler_.finished(id);
-      request = storage::RemoveMessage{id, storage::Done{}};
-      break;
-  }
-  if (!services_.storage.post(std::move(request))) {
-    return fail(ErrorKind::busy, "message " + id.text(),
-                "the storage thread's mailbox is full; try again");
-  }
-  log_change(change, id);
-  return {};
-}
-
-void DeliveryEngine::log_change(QueueChange change, QueueId id) {
-  services_.log.event(LogLevel::notice, "queue-changed-by-operator")
-      .field("queue_id", id.text())
-      .field("change", name_of(change));
-}
-
-// A quarantined message is in the store and not in the scheduler; a person may still remove it. The
-// store answers, because it alone knows whether there is such a message.
-void DeliveryEngine::remove_unscheduled(net::Loop& home, QueueId id,
-                                        Callback<Result<std::size_t>> answer) {
-  log_change(QueueChange::remove, id);
-  storage::RemoveMessage request{id, {}};
-  request.done = [&home, answer = std::move(answer)](Result<> removed) mutable {
-    static_cast<void>(
-        home.post([answer = std::move(answer), removed = std::move(removed)]() mutable {
-          answer(removed ? Result<std::size_t>(1) : std::unexpected(removed.error()));
-        }));
-  };
-  static_cast<void>(services_.storage.post(std::move(request)));
-}
-
-bool DeliveryEngine::ask_change(net::Loop& home, QueueChange what, std::optional<QueueId> id,
-                                Callback<Result<std::size_t>> answer) {
-  return loop_->post([this, &home, what, id, answer = std::move(answer)]() mutable {
-    if (what == QueueChange::remove && id && !scheduler_.knows(*id)) {
-      remove_unscheduled(home, *id, std::move(answer));
-      return;
-    }
-    Result<std::size_t> result = std::size_t{0};
-    if (id) {
-      if (auto changed = change(what, *id); changed) {
-        result = std::size_t{1};
-      } else {
-        result = std::unexpected(changed.error());
-      }
-    } else {
-      for (const QueueId each : scheduler_.ids()) {
-        if (change(what, each)) ++*result;
-      }
-    }
-    tick();
-    static_cast<void>(home.post([answer = std::move(answer), result = std::move(result)]() mutable {
-      answer(std::move(result));
-    }));
-  });
 }
 
 bool DeliveryEngine::ask_facts(net::Loop& home, Callback<DeliveryFacts> answer) {

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,6 +25,7 @@
 #include "relay/delivery/upstream_pool.hpp"
 #include "relay/net/loop.hpp"
 #include "relay/net/resolver.hpp"
+#include "relay/queue/operator_view.hpp"
 #include "relay/queue/scheduler.hpp"
 
 namespace postern::delivery {
@@ -38,18 +40,12 @@ inline constexpr std::size_t summaries_page = 4'096;
 inline constexpr Duration rescan_delay = std::chrono::seconds(5);
 inline constexpr Duration delivery_grace = std::chrono::seconds(20);
 
-enum class QueueChange { retry, hold, release, remove };
+// Changes of one command asked of the store at once; the mailbox stays open for mail.
+inline constexpr std::size_t changes_in_flight_max = 256;
 
-struct DeliveryFacts {
-  AttemptFigures figures;
-  struct Upstream {
-    std::string name;
-    std::string host;
-    std::size_t connections = 0;
-    std::string last_error;
-  };
-  std::vector<Upstream> upstreams;
-};
+using queue::DeliveryFacts;
+using queue::QueueChange;
+using queue::QueueChangeCount;
 
 class DeliveryEngine {
  public:
@@ -62,9 +58,10 @@ class DeliveryEngine {
   void configure(SettingsSnapshot settings);
   void begin_stop();
   void join();
-  // `id` nothing: every message. The answer is how many were changed.
+  // `id` nothing: every message that the change applies to. Answered when the store has it; an
+  // Error when nothing was changed and something should have been.
   [[nodiscard]] bool ask_change(net::Loop& home, QueueChange change, std::optional<QueueId> id,
-                                Callback<Result<std::size_t>> answer);
+                                Callback<Result<QueueChangeCount>> answer);
   [[nodiscard]] bool ask_facts(net::Loop& home, Callback<DeliveryFacts> answer);
 
  private:
@@ -76,12 +73,29 @@ class DeliveryEngine {
   void tick();
   void arm_timer();
   void begin_attempt(QueueId id);
-  void start_attempt(storage::StoredMessage message);
+  DeliveryAttempt& make_attempt(storage::StoredMessage message);
   void message_not_loaded(QueueId id, const Error& error);
+  void report_unloadable(QueueId id, const Error& error);
+  void examine_quarantined(QueueId id);
   void attempt_finished(DeliveryAttempt::Result result);
-  [[nodiscard]] Result<> change(QueueChange change, QueueId id);
-  void log_change(QueueChange change, QueueId id);
-  void remove_unscheduled(net::Loop& home, QueueId id, Callback<Result<std::size_t>> answer);
+  // A person's command under way (queue_changes.cpp).
+  struct Change {
+    net::Loop& home;
+    QueueChange what;
+    bool all;
+    Callback<Result<QueueChangeCount>> answer;
+    std::vector<QueueId> ids;
+    std::size_t next = 0;
+    std::size_t in_flight = 0;
+    QueueChangeCount count;
+    std::optional<Error> first_error;
+  };
+  void continue_change(std::uint64_t number);
+  // Nothing when the store was asked and answers later.
+  [[nodiscard]] std::optional<Result<>> begin_change(std::uint64_t number, QueueChange what,
+                                                     QueueId id);
+  void change_stored(std::uint64_t number, QueueId id, bool was_held, const Result<>& result);
+  void note_change(Change& change, QueueId id, const Result<>& result);
   void rescan_later();
   void stop_on_loop();
   void stop_when_quiet();
@@ -99,6 +113,9 @@ class DeliveryEngine {
   std::vector<std::unique_ptr<UpstreamPool>>
       old_pools_;  // of settings before a reload, ending their work
   std::map<QueueId, std::unique_ptr<DeliveryAttempt>> attempts_;
+  std::map<std::uint64_t, Change> changes_;
+  std::uint64_t last_change_ = 0;
+  std::set<QueueId> examined_;  // quarantined messages of which it was asked whether a person knows
   AttemptFigures figures_;
   bool stopping_ = false;
   std::thread thread_;

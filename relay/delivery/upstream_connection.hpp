@@ -7,6 +7,7 @@
 // `ended` must not destroy the connection on the spot; its owner does that from a fresh stack.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +48,11 @@ class UpstreamConnection {
   void quit();  // politely, when idle; `ended` follows
   [[nodiscard]] std::size_t transactions() const { return transactions_; }  // begun so far
   [[nodiscard]] bool was_ready() const { return was_ready_; }
+  [[nodiscard]] bool passes_on_report_wishes() const { return session_.passes_on_report_wishes(); }
+  // RFC 9422 MAILMAX: the upstream takes no further transaction on this connection.
+  [[nodiscard]] bool used_up() const {
+    return transactions_ >= session_.transactions_max().value_or(SIZE_MAX);
+  }
 
  private:
   void resolved(Result<std::vector<SocketAddress>> addresses);

@@ -120,6 +120,10 @@ void UpstreamPool::ready(Member& member) {
   }
   down_delay_ = down_delay_min;
   down_until_ = {};
+  if (member.connection->used_up()) {  // RFC 9422 §4.1; ended() serves who waits
+    member.connection->quit();
+    return;
+  }
   member.idle = true;
   if (!stopped_ && !waiting_.empty() && may_begin()) {
     give(member);
@@ -145,9 +149,10 @@ void UpstreamPool::transaction_done(Member& member, std::vector<smtp::RecipientR
     waiting_.push_front(std::move(job));
     return;  // ended() follows and serves
   }
-  static_cast<void>(loop_.post([job = std::move(job), results = std::move(results),
-                                source_error = std::move(source_error)]() mutable {
-    job->done(std::move(results), std::move(source_error));
+  TransactionOutcome outcome{std::move(results), std::move(source_error),
+                             member.connection->passes_on_report_wishes()};
+  static_cast<void>(loop_.post([job = std::move(job), outcome = std::move(outcome)]() mutable {
+    job->done(std::move(outcome));
   }));
 }
 

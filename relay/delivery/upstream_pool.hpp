@@ -26,13 +26,19 @@ inline constexpr Duration idle_connection_timeout = std::chrono::seconds(15);
 inline constexpr Duration down_delay_min = std::chrono::seconds(2);
 inline constexpr Duration down_delay_max = std::chrono::minutes(1);
 
+struct TransactionOutcome {
+  std::vector<smtp::RecipientResult> results;  // in the envelope's order
+  std::optional<Error> source_error;
+  bool upstream_reports = false;  // it has DSN, and what it accepted it reports (RFC 3461 §5.2.1)
+};
+
 // One transaction to be done.
 struct TransactionJob {
   smtp::Envelope envelope;
   std::uint64_t content_bytes = 0;
   std::function<std::unique_ptr<MessageSource>()> open_source;
   // Exactly one of the two, once.
-  Callback<std::vector<smtp::RecipientResult>, std::optional<Error>> done;
+  Callback<TransactionOutcome> done;
   Callback<Trouble> no_session;
   bool replaced_connection = false;
 };

@@ -15,7 +15,7 @@ constexpr std::size_t line_bytes_max = 998;           // RFC 5322 §2.1.1
 constexpr std::size_t boundary_token_bytes_max = 48;  // RFC 2046 §5.1.1: 70 with our prefix
 
 bool is_failure(const ReportedRecipient& recipient) {
-  return recipient.action == ReportAction::failed || recipient.action == ReportAction::expired;
+  return recipient.action != ReportAction::delayed && recipient.action != ReportAction::relayed;
 }
 
 // What the whole report says first: a failure is worse than a delay, a delay worse than good news.

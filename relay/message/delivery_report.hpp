@@ -15,7 +15,8 @@
 
 namespace postern::message {
 
-enum class ReportAction { failed, delayed, relayed, expired };
+// damaged: it cannot be read back from our own disk; for machines it is failed.
+enum class ReportAction { failed, delayed, relayed, expired, damaged };
 
 struct ReportedRecipient {
   std::string address;

@@ -80,6 +80,10 @@ StatusWords words_for(ReportAction action, std::string_view status) {
     return {"The next mail server took the mail. That server does not confirm arrival.",
             "You need to do nothing."};
   }
+  if (action == ReportAction::damaged) {
+    return {"The relay cannot read the mail any more: its own copy is damaged or gone.",
+            "Send it again. What is left of it is kept for the person named below."};
+  }
   const std::string_view code = status.size() > 2 ? status.substr(2) : std::string_view();
   if (action == ReportAction::expired && !code.starts_with("2.2")) {
     return {

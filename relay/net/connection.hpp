@@ -72,6 +72,9 @@ class TcpListener {
   [[nodiscard]] static Result<std::unique_ptr<TcpListener>> listen(
       Loop& loop, const SocketAddress& address, bool share_port,
       Callback<std::unique_ptr<Connection>> accepted);
+  // Whether nobody listens there. Loops that share a port would share it with another daemon too,
+  // which then got a part of the clients without a word: ask this before the first of them listens.
+  [[nodiscard]] static Result<> check_free(const SocketAddress& address);
   // A listening socket handed over by systemd (LISTEN_FDS). On success the descriptor is the
   // listener's; on an Error it stays the caller's. Several loops may each adopt a dup() of one.
   [[nodiscard]] static Result<std::unique_ptr<TcpListener>> adopt(

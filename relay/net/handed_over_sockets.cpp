@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <optional>
@@ -78,15 +79,50 @@ Result<std::vector<HandedOverSocket>> take_handed_over_sockets(int first_descrip
   return sockets;
 }
 
-Result<> notify_supervisor(std::string_view state) {
-  const char* path = std::getenv("NOTIFY_SOCKET");
-  if (path == nullptr || *path == '\0') return {};
-  const std::string operation = "notify the supervisor at " + std::string(path);
-  if (*path != '/' && *path != '@') {
+Result<std::vector<int>> assign_sockets(std::span<const HandedOverSocket> sockets,
+                                        std::span<const SocketAddress> addresses) {
+  std::vector<int> assigned(addresses.size(), -1);
+  std::vector<bool> used(sockets.size());
+  // All exact matches first, so that a match by port takes no other socket's place.
+  for (const bool exactly : {true, false}) {
+    for (std::size_t i = 0; i < sockets.size(); ++i) {
+      for (std::size_t j = 0; j < addresses.size() && !used[i]; ++j) {
+        const bool fits = exactly ? sockets[i].address == addresses[j]
+                                  : sockets[i].address.port == addresses[j].port;
+        if (!fits || assigned[j] >= 0) continue;
+        assigned[j] = sockets[i].fd;
+        used[i] = true;
+      }
+    }
+  }
+  const auto left = std::ranges::find(used, false);
+  if (left == used.end()) return assigned;
+  const auto& socket = sockets[static_cast<std::size_t>(left - used.begin())];
+  return fail(ErrorKind::invalid,
+              "take the socket " + socket.address.text() + " from the supervisor",
+              "no [[listener]] of its own has its port; add one, so that the relay knows its TLS "
+              "mode");
+}
+
+Result<int> duplicate_socket(int descriptor) {
+  const int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) {
+    return fail_errno("duplicate the listening socket in descriptor " + std::to_string(descriptor),
+                      errno);
+  }
+  return copy;
+}
+
+Supervisor Supervisor::from_environment() { return Supervisor(take_variable("NOTIFY_SOCKET")); }
+
+Result<> Supervisor::notify(std::string_view state) const {
+  if (path_.empty()) return {};
+  const std::string operation = "notify the supervisor at " + path_;
+  if (path_.front() != '/' && path_.front() != '@') {
     return fail(ErrorKind::unsupported, operation,
                 "NOTIFY_SOCKET is neither a path nor an abstract name");
   }
-  const auto address = LocalAddress::of(path);
+  const auto address = LocalAddress::of(path_);
   if (!address) return std::unexpected(address.error());
   std::string message(state);
   if (state.starts_with("RELOADING=1") && state.find("MONOTONIC_USEC=") == std::string_view::npos) {

@@ -2,12 +2,15 @@
 //
 // Promise: descriptors are taken only when LISTEN_PID names this process, and only when every one
 // of them is a listening TCP socket; they are closed on exec, and the variables are gone
-// afterwards, so that no child takes them again. Sharp edge: both functions touch the environment:
-// call them while one thread runs.
+// afterwards, so that no child takes them again. Sharp edge: what is taken is taken out of the
+// environment: do it before the first thread starts.
 #pragma once
 
 #include <cstddef>
+#include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "relay/base/error.hpp"
@@ -28,8 +31,26 @@ struct HandedOverSocket {
 [[nodiscard]] Result<std::vector<HandedOverSocket>> take_handed_over_sockets(
     int first_descriptor = handed_over_descriptor_first);
 
-// sd_notify(3): "READY=1", "STOPPING=1", "RELOADING=1" (MONOTONIC_USEC, which systemd asks for with
-// it, is added). Nothing happens where NOTIFY_SOCKET is not set.
-[[nodiscard]] Result<> notify_supervisor(std::string_view state);
+// For each of `addresses` the descriptor that stands in for it, or -1: a socket with exactly this
+// address, else one with its port. An Error names a socket that fits none.
+[[nodiscard]] Result<std::vector<int>> assign_sockets(std::span<const HandedOverSocket> sockets,
+                                                      std::span<const SocketAddress> addresses);
+
+// Another descriptor of the same listening socket, closed on exec.
+[[nodiscard]] Result<int> duplicate_socket(int descriptor);
+
+// Whoever started the daemon and listens at NOTIFY_SOCKET.
+class Supervisor {
+ public:
+  Supervisor() = default;  // nobody listens
+  [[nodiscard]] static Supervisor from_environment();
+  // sd_notify(3): "READY=1", "STOPPING=1", "RELOADING=1" (MONOTONIC_USEC, which systemd asks for
+  // with it, is added). Nothing happens where nobody listens.
+  [[nodiscard]] Result<> notify(std::string_view state) const;
+
+ private:
+  explicit Supervisor(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
 
 }  // namespace postern::net

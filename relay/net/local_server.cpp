@@ -207,11 +207,28 @@ Result<> remove_stale_socket(const std::string& path) {
   return {};
 }
 
+// /run is empty after a boot: the socket's own folder is made where it is missing, not its parents.
+Result<> make_folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos || slash == 0) return {};
+  const std::string folder = path.substr(0, slash);
+  if (mkdir(folder.c_str(), S_IRWXU | S_IRGRP | S_IXGRP) == 0 || errno == EEXIST) return {};
+  const int error_number = errno;
+  struct stat found{};
+  if (stat(folder.c_str(), &found) == 0) return {};
+  return fail(error_number == ENOENT ? ErrorKind::not_found : ErrorKind::denied,
+              "listen on " + path,
+              "its directory " + folder + " does not exist and cannot be made (" +
+                  std::strerror(error_number) +
+                  "); make it for the daemon's user, or give control_socket another place");
+}
+
 // Bound, mode 0600, listening. Nobody gets in before the mode is set: connecting needs listen().
 Result<int> listen_at(const std::string& path) {
   const std::string operation = "listen on " + path;
   const auto address = LocalAddress::of(path);
   if (!address) return std::unexpected(address.error());
+  if (auto made = make_folder_of(path); !made) return std::unexpected(std::move(made.error()));
   if (Result<> removed = remove_stale_socket(path); !removed) {
     return std::unexpected(std::move(removed.error()));
   }

@@ -60,15 +60,8 @@ std::unexpected<Error> fail_listen(const SocketAddress& address, int error_numbe
   }
 }
 
-}  // namespace
-
-TcpListener::TcpListener() : parts_(nullptr) {}
-TcpListener::~TcpListener() { delete parts_; }
-const SocketAddress& TcpListener::address() const { return parts_->address; }
-
-Result<std::unique_ptr<TcpListener>> TcpListener::listen(
-    Loop& loop, const SocketAddress& address, bool share_port,
-    Callback<std::unique_ptr<Connection>> accepted) {
+// A bound socket that does not listen yet.
+Result<int> bind_socket(const SocketAddress& address, bool share_port) {
   const int family = address.address.is_ipv6 ? AF_INET6 : AF_INET;
   const int descriptor = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return fail_listen(address, errno);
@@ -79,14 +72,37 @@ Result<std::unique_ptr<TcpListener>> TcpListener::listen(
     sound = sound && setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
   const OsAddress os_address = to_os_address(address);
   sound = sound && ::bind(descriptor, os_address.get(), os_address.length) == 0;
-  sound = sound && ::listen(descriptor, listen_backlog_connections) == 0;
-  if (!sound) {
+  if (sound) return descriptor;
+  const int error_number = errno;
+  ::close(descriptor);
+  return fail_listen(address, error_number);
+}
+
+}  // namespace
+
+TcpListener::TcpListener() : parts_(nullptr) {}
+TcpListener::~TcpListener() { delete parts_; }
+const SocketAddress& TcpListener::address() const { return parts_->address; }
+
+Result<> TcpListener::check_free(const SocketAddress& address) {
+  const auto bound = bind_socket(address, false);
+  if (!bound) return std::unexpected(bound.error());
+  ::close(*bound);
+  return {};
+}
+
+Result<std::unique_ptr<TcpListener>> TcpListener::listen(
+    Loop& loop, const SocketAddress& address, bool share_port,
+    Callback<std::unique_ptr<Connection>> accepted) {
+  const auto descriptor = bind_socket(address, share_port);
+  if (!descriptor) return std::unexpected(descriptor.error());
+  if (::listen(*descriptor, listen_backlog_connections) != 0) {
     const int error_number = errno;
-    ::close(descriptor);
+    ::close(*descriptor);
     return fail_listen(address, error_number);
   }
-  auto listener = Parts::on_descriptor(loop, descriptor, std::move(accepted));
-  if (!listener) ::close(descriptor);
+  auto listener = Parts::on_descriptor(loop, *descriptor, std::move(accepted));
+  if (!listener) ::close(*descriptor);
   return listener;
 }
 

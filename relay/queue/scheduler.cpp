@@ -125,12 +125,16 @@ void Scheduler::hold(QueueId id) {
 }
 
 void Scheduler::release(QueueId id, MonotonicTime now) {
+  if (!held(id)) return;
+  undo_hold(id);
+  retry_now(id, now);
+}
+
+void Scheduler::undo_hold(QueueId id) {
   const auto found = entries_.find(id.value);
   if (found == entries_.end() || !found->second.held) return;
-  Entry& entry = found->second;
-  entry.held = false;
-  if (!entry.trying) entry.due = std::min(entry.due, now);
-  link(id.value, entry);
+  found->second.held = false;
+  link(id.value, found->second);
 }
 
 void Scheduler::retry_now(QueueId id, MonotonicTime now) {

@@ -49,6 +49,7 @@ class Scheduler {
   void finished(QueueId id);                     // gone from the queue
   void hold(QueueId id);  // not handed out until release(); also while being tried
   void release(QueueId id, MonotonicTime now);
+  void undo_hold(QueueId id);  // as if it had not been held: due when it was due before
   void retry_now(QueueId id, MonotonicTime now);
   // When next_due may have something; slots that are taken wake nobody by time.
   [[nodiscard]] std::optional<MonotonicTime> next_wake() const;

@@ -30,6 +30,12 @@ class StoreGate {
         }}));
   }
   void wait_until_reached() { reached_.get_future().wait(); }
+  // From the loop, so that it turns, and takes posts, when the answers of the store come.
+  void open_on(net::Loop& loop) {
+    net::Timer soon(loop);
+    soon.start(Duration(1), [this] { open(); });
+    net::run_for(loop, Duration(50));
+  }
   void open() { gate_.set_value(); }
 
  private:
@@ -58,32 +64,29 @@ class ControlServiceTest : public testing::Test {
   void listen() {
     ControlActions actions{
         .status =
-            [](Callback<StatusFacts> answer) {
+            [](Callback<Result<StatusFacts>> answer) {
               StatusFacts facts;
               facts.version = "1.2.3";
               answer(std::move(facts));
             },
         .change =
-            [this](Verb verb, std::optional<QueueId> id, Callback<Result<std::size_t>> answer) {
-              change(verb, id, std::move(answer));
+            [this](queue::QueueChange what, std::optional<QueueId> id,
+                   Callback<Result<queue::QueueChangeCount>> answer) {
+              change_asked = true;
+              // As the daemon wires it: the delivery engine is who changes the queue.
+              ASSERT_TRUE(engine->ask_change(*loop, what, id, std::move(answer)));
             },
-        .reload = [this]() -> Result<> {
-          if (reload_problem.empty()) return {};
-          return fail(ErrorKind::invalid, "reload the configuration", reload_problem);
-        }};
+        .reload =
+            [this](Callback<Result<std::vector<std::string>>> answer) {
+              if (reload_problem.empty()) {
+                answer(restart_needed);
+              } else {
+                answer(fail(ErrorKind::invalid, "reload the configuration", reload_problem));
+              }
+            }};
     auto made = ControlService::listen(*loop, path, *storage, std::move(actions));
     ASSERT_TRUE(made.has_value()) << made.error().text();
     service = std::move(*made);
-  }
-  // As the daemon wires it: the delivery engine is who changes the queue.
-  void change(Verb verb, std::optional<QueueId> id, Callback<Result<std::size_t>> answer) {
-    asked = verb;
-    using delivery::QueueChange;
-    const QueueChange what = verb == Verb::queue_retry     ? QueueChange::retry
-                             : verb == Verb::queue_hold    ? QueueChange::hold
-                             : verb == Verb::queue_release ? QueueChange::release
-                                                           : QueueChange::remove;
-    ASSERT_TRUE(engine->ask_change(*loop, what, id, std::move(answer)));
   }
   void start_engine() {
     auto settings = std::make_shared<delivery::DeliverySnapshot>();
@@ -154,7 +157,8 @@ class ControlServiceTest : public testing::Test {
   std::unique_ptr<delivery::DeliveryEngine> engine;
   std::unique_ptr<ControlService> service;
   std::string reload_problem;
-  std::optional<Verb> asked;
+  std::vector<std::string> restart_needed;
+  bool change_asked = false;
 };
 
 TEST_F(ControlServiceTest, ListsTheQueueWithEveryRecipient) {
@@ -194,12 +198,44 @@ TEST_F(ControlServiceTest, TellsTheStatusAndWhyAReloadWasRefused) {
   EXPECT_FALSE(refused.advice.empty());
 }
 
+TEST_F(ControlServiceTest, ReloadNamesTheSettingsThatWaitForARestart) {
+  open_store();
+  listen();
+  restart_needed = {"listener", "state_directory"};
+  const Response reloaded = ask(Verb::reload);
+  ASSERT_TRUE(reloaded.ok);
+  EXPECT_EQ((*read_json(reloaded.result_json, 10'000))["restart_needed"],
+            Json::array({"listener", "state_directory"}));
+}
+
+// The answer was given before the change was on the disk.
+TEST_F(ControlServiceTest, AnswersAHoldOnlyWhenTheStoreHasIt) {
+  open_store();
+  insert(1);
+  start_engine();
+  listen();
+  ASSERT_TRUE(net::run_until(*loop, [&] {
+    return ask(Verb::queue_release, QueueId{1}).error.find("not held") != std::string::npos;
+  }));
+  StoreGate gate(*storage);
+  gate.wait_until_reached();
+  const std::shared_future<Result<std::string>> answer = std::async(std::launch::async, [this] {
+    return net::ask_local_server(path, encode_request({Verb::queue_hold, QueueId{1}, false}),
+                                 Duration(10'000));
+  });
+  net::run_for(*loop, Duration(100));
+  EXPECT_FALSE(is_ready(answer));
+  gate.open_on(*loop);
+  ASSERT_TRUE(net::run_until(*loop, [&] { return is_ready(answer); }));
+  EXPECT_EQ(list()[0]["held"], true);
+}
+
 TEST_F(ControlServiceTest, AnswersAWrongLineWithAnError) {
   open_store();
   listen();
   EXPECT_FALSE(ask_line("rubbish").ok);
   EXPECT_FALSE(ask_line(R"({"command":"queue-remove"})").ok) << "neither a message nor all";
-  EXPECT_FALSE(asked.has_value());
+  EXPECT_FALSE(change_asked);
 }
 
 TEST_F(ControlServiceTest, HoldsAndRemovesAWaitingMessage) {
@@ -229,12 +265,13 @@ TEST_F(ControlServiceTest, RemovesAQuarantinedMessage) {
   open_store();  // as at a restart: the row without its file is quarantined
   start_engine();
   listen();
-  ASSERT_EQ(list().size(), 1U);
-  EXPECT_EQ(list()[0]["quarantined"], true);
+  ASSERT_TRUE(net::run_until(*loop, [&] { return list().size() == 2; })) << "a person is told";
+  const auto shown = read_json(ask(Verb::queue_show, QueueId{1}).result_json, 10'000);
+  EXPECT_EQ((*shown)["quarantined"], true);
   const Response removed = ask(Verb::queue_remove, QueueId{1});
   EXPECT_TRUE(removed.ok) << removed.error;
-  EXPECT_EQ(removed.result_json, R"({"changed":1})");
-  EXPECT_EQ(list(), Json::array());
+  EXPECT_EQ(removed.result_json, R"({"changed":1,"failed":0})");
+  EXPECT_EQ(list().size(), 1U) << "the report alone";
   const Response again = ask(Verb::queue_remove, QueueId{1});
   EXPECT_FALSE(again.ok) << "there is none any more";
 }
@@ -249,7 +286,7 @@ TEST_F(ControlServiceTest, MayGoBeforeTheStoreHasBegunAList) {
   const auto answer = begin_list();
   net::run_for(*loop, Duration(100));  // the request reaches the store's mailbox
   service.reset();
-  gate.open();
+  gate.open_on(*loop);
   ASSERT_TRUE(net::run_until(*loop, [&] { return is_ready(answer); }));
   EXPECT_FALSE(answer.get().has_value()) << "the command hears that the relay stops";
   settle();
@@ -269,7 +306,7 @@ TEST_F(ControlServiceTest, MayGoBetweenTwoMessagesOfAList) {
   after_summaries.wait_until_reached();
   net::run_for(*loop, Duration(50));  // the summaries come home, the first message is asked for
   service.reset();
-  after_summaries.open();
+  after_summaries.open_on(*loop);
   ASSERT_TRUE(net::run_until(*loop, [&] { return is_ready(answer); }));
   EXPECT_FALSE(answer.get().has_value());
   settle();

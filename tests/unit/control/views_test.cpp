@@ -55,7 +55,7 @@ TEST(StatusView, TellsQueueListenersUpstreamsAndARefusedReload) {
   facts.hostname = "relay.office.example";
   facts.listeners = {{"[::]:465", "implicit"}};
   facts.queue.messages = 3;
-  facts.upstreams.push_back({"provider", "smtp.provider.example", 1, ""});
+  facts.delivery.upstreams.push_back({"provider", "smtp.provider.example", 1, ""});
   auto json = read_json(status_json(facts), 10'000);
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["listeners"][0]["tls"], "implicit");
@@ -66,6 +66,25 @@ TEST(StatusView, TellsQueueListenersUpstreamsAndARefusedReload) {
   json = read_json(status_json(facts), 10'000);
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["reload_problem"], "postern.toml:1:1: …");
+}
+
+TEST(StatusView, NamesTheSettingsThatWaitForARestart) {
+  StatusFacts facts;
+  auto json = read_json(status_json(facts), 10'000);
+  ASSERT_TRUE(json);
+  EXPECT_EQ((*json)["restart_needed"], Json::array());
+  facts.restart_needed = {"listener"};
+  json = read_json(status_json(facts), 10'000);
+  ASSERT_TRUE(json);
+  EXPECT_EQ((*json)["restart_needed"], Json::array({"listener"}));
+  EXPECT_EQ(reload_json({"listener"}), R"({"reloaded":true,"restart_needed":["listener"]})");
+}
+
+TEST(ChangeView, TellsWhatFailedAndWhy) {
+  EXPECT_EQ(change_json({.changed = 2, .failed = 0, .first_failure = ""}),
+            R"({"changed":2,"failed":0})");
+  EXPECT_EQ(change_json({.changed = 2, .failed = 1, .first_failure = "busy"}),
+            R"({"changed":2,"failed":1,"first_failure":"busy"})");
 }
 
 }  // namespace

@@ -133,11 +133,80 @@ TEST_F(DeliveryEngineTest, TellsTheSenderOfARecipientRefusedForGood) {
       << report;
   EXPECT_NE(report.find("Status: 5.1.1\r\n"), std::string::npos) << report;
   EXPECT_NE(report.find("no such user"), std::string::npos);
+  // RFC 3464 §2.3.5: whose reply it is.
+  EXPECT_NE(report.find("Remote-MTA: dns; 127.0.0.1\r\n"), std::string::npos) << report;
   EXPECT_NE(report.find("Subject: page 1\r\n"), std::string::npos) << "the original is quoted";
   EXPECT_EQ(report.find("anna@far.example"), std::string::npos) << "she has the message";
   EXPECT_EQ(upstream->heard("MAIL FROM:<>"), 1U);
   EXPECT_TRUE(until_gone(id));
   EXPECT_TRUE(until([this] { return stored_messages().empty(); }));
+}
+
+// RFC 3461 §6.2: who asked for NOTIFY=SUCCESS is told of it; trouble is told to who can mend it.
+TEST_F(DeliveryEngineTest, TellsSuccessToTheSenderAndFailureToTheOwner) {
+  snapshot.owners["scanner"] = *smtp::parse_mailbox("it@office.example", true);
+  start_simply();
+  upstream->script = [](const Dialogue& dialogue, std::string_view command) -> Answer {
+    if (command.starts_with("EHLO")) {
+      return dialogue.tls ? "250 upstream.example" : "250-upstream.example\r\n250 STARTTLS";
+    }
+    if (command == "RCPT TO:<nobody@far.example>") return "550 5.1.1 no such user";
+    return polite;
+  };
+  auto mail = seal({.recipients = {"anna@far.example", "nobody@far.example"}});
+  for (auto& recipient : mail.recipients) recipient.parameters = "NOTIFY=SUCCESS,FAILURE";
+  const storage::MessageSummary summary = storage::summary_of(mail);
+  insert(std::move(mail));
+  engine->message_queued(summary);
+  ASSERT_TRUE(until_messages(3));
+  ASSERT_TRUE(until([this] { return stored_messages().empty(); }));
+  const auto letter_to = [this](std::string_view addressee) {
+    for (const auto& message : upstream->messages) {
+      if (message.find("To: <" + std::string(addressee) + ">\r\n") != std::string::npos)
+        return message;
+    }
+    return std::string();
+  };
+  const std::string good_news = letter_to("scan@office.example");
+  EXPECT_NE(good_news.find("Action: relayed"), std::string::npos) << good_news;
+  EXPECT_EQ(good_news.find("nobody@far.example"), std::string::npos) << good_news;
+  const std::string trouble = letter_to("it@office.example");
+  EXPECT_NE(trouble.find("nobody@far.example"), std::string::npos) << trouble;
+  EXPECT_EQ(trouble.find("anna@far.example"), std::string::npos) << trouble;
+  EXPECT_TRUE(logged("event=recipient-relayed queue_id=" + summary.id.text() +
+                     " recipient=anna@far.example"))
+      << log_text();
+  EXPECT_TRUE(logged(" upstream=far")) << log_text();
+}
+
+// RFC 3461 §5.2.1: who passed NOTIFY on leaves the report of success to the upstream.
+TEST_F(DeliveryEngineTest, LeavesTheReportOfSuccessToAnUpstreamWithDsn) {
+  start_simply();
+  auto mail = seal({});
+  mail.recipients[0].parameters = "NOTIFY=SUCCESS";
+  const storage::MessageSummary summary = storage::summary_of(mail);
+  insert(std::move(mail));
+  engine->message_queued(summary);
+  ASSERT_TRUE(until_gone(summary.id));
+  EXPECT_EQ(upstream->heard("RCPT TO:<anna@far.example> NOTIFY=SUCCESS"), 1U);
+  EXPECT_TRUE(stored_messages().empty()) << "a second report of the same";
+}
+
+// RFC 9422 §4.1
+TEST_F(DeliveryEngineTest, KeepsToTheTransactionsThatAConnectionMayCarry) {
+  const auto settings = add_upstream("far", *upstream);
+  settings->connections_max = 1;
+  add_route("*", {"far"});
+  upstream->script = [](const Dialogue& dialogue, std::string_view command) -> Answer {
+    if (!command.starts_with("EHLO")) return polite;
+    return dialogue.tls ? "250-upstream.example\r\n250 LIMITS MAILMAX=2"
+                        : "250-upstream.example\r\n250 STARTTLS";
+  };
+  start_engine();
+  for (int i = 0; i < 5; ++i) static_cast<void>(queue());
+  ASSERT_TRUE(until_messages(5));
+  ASSERT_EQ(upstream->dialogues().size(), 3U);
+  EXPECT_TRUE(until([this] { return upstream->heard("QUIT") >= 2; }));
 }
 
 // RFC 5321 §4.5.5: what comes from the null reverse-path is never answered by a report to it.

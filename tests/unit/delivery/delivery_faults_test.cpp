@@ -2,32 +2,13 @@
 // fails without the rule that its comment names.
 #include <gtest/gtest.h>
 
-#include <future>
-
 #include "relay/message/header.hpp"
 #include "tests/unit/delivery/delivery_support.hpp"
 
 namespace postern::delivery {
 namespace {
 
-class DeliveryFaultsTest : public DeliveryTest {
- protected:
-  // Keeps the storage thread busy and its mailbox full until the returned promise is kept.
-  std::promise<void> block_storage() {
-    std::promise<void> let_go;
-    std::promise<void> blocked;
-    storage::LoadFigures request{
-        [&blocked, gate = let_go.get_future()](Result<storage::QueueFigures>) mutable {
-          blocked.set_value();
-          gate.wait();
-        }};
-    EXPECT_TRUE(storage->post(std::move(request)));
-    blocked.get_future().wait();
-    while (storage->post(storage::DiscardSpool{1'000'000})) {
-    }
-    return let_go;
-  }
-};
+using DeliveryFaultsTest = DeliveryTest;
 
 // A report quotes at most a part of the original header, so that its row always takes it.
 TEST_F(DeliveryFaultsTest, TellsTheSenderOfAFailureHoweverLargeTheHeaderIs) {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <future>
 #include <thread>
 #include <utility>
 
@@ -166,6 +165,21 @@ QueueId DeliveryTest::queue(const Mail& mail) {
   return summary.id;
 }
 
+std::promise<void> DeliveryTest::block_storage() {
+  std::promise<void> let_go;
+  std::promise<void> blocked;
+  storage::LoadFigures request{
+      [&blocked, gate = let_go.get_future()](Result<storage::QueueFigures>) mutable {
+        blocked.set_value();
+        gate.wait();
+      }};
+  EXPECT_TRUE(storage->post(std::move(request)));
+  blocked.get_future().wait();
+  while (storage->post(storage::DiscardSpool{1'000'000})) {
+  }
+  return let_go;
+}
+
 std::optional<storage::StoredMessage> DeliveryTest::stored(QueueId id) {
   auto message = ask<storage::StoredMessage>(*storage, storage::LoadMessage{id, {}});
   if (!message) {
@@ -183,14 +197,16 @@ std::vector<storage::MessageSummary> DeliveryTest::stored_messages() {
 }
 
 Result<std::size_t> DeliveryTest::change(QueueChange what, std::optional<QueueId> id) {
-  std::optional<Result<std::size_t>> answer;
+  std::optional<Result<QueueChangeCount>> answer;
   net::Timer asking(*loop);  // a loop takes answers only while it runs
   asking.start(Duration(0), [&] {
     EXPECT_TRUE(engine->ask_change(
-        *loop, what, id, [&](Result<std::size_t> result) { answer = std::move(result); }));
+        *loop, what, id, [&](Result<QueueChangeCount> result) { answer = std::move(result); }));
   });
   EXPECT_TRUE(until([&] { return answer.has_value(); }));
-  return answer ? std::move(*answer) : fail(ErrorKind::timeout, "ask the engine", "no answer");
+  if (!answer) return fail(ErrorKind::timeout, "ask the engine", "no answer");
+  if (!*answer) return std::unexpected(answer->error());
+  return (*answer)->changed;
 }
 
 DeliveryFacts DeliveryTest::facts() {

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -56,6 +57,9 @@ class DeliveryTest : public ::testing::Test {
   QueueId queue(const Mail& mail = {});
   [[nodiscard]] storage::NewMessage seal(const Mail& mail);
   void insert(storage::NewMessage message, std::optional<std::uint64_t> token = std::nullopt);
+
+  // Keeps the storage thread busy and its mailbox full until the returned promise is kept.
+  [[nodiscard]] std::promise<void> block_storage();
 
   [[nodiscard]] std::optional<storage::StoredMessage> stored(QueueId id);
   [[nodiscard]] std::vector<storage::MessageSummary> stored_messages();

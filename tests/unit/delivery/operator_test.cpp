@@ -15,7 +15,7 @@ class OperatorTest : public DeliveryTest {
     add_upstream("far", *upstream);
     add_route("*", {"far"});
   }
-  [[nodiscard]] std::string refusal(QueueChange what, QueueId id) {
+  [[nodiscard]] std::string refusal(QueueChange what, std::optional<QueueId> id) {
     const auto changed = change(what, id);
     return changed ? "" : changed.error().text();
   }
@@ -68,6 +68,25 @@ TEST_F(OperatorTest, WhatIsDoneToAllIsLoggedForEachMessageInWords) {
   }
 }
 
+TEST_F(OperatorTest, ABusyStoreRefusesAHoldWhichIsThenTakenBack) {
+  auto waiting = seal({});
+  waiting.next_attempt += std::chrono::milliseconds(1'500);
+  const QueueId id = waiting.id;
+  insert(std::move(waiting));
+  start_engine();
+  ASSERT_TRUE(eventually(
+      [&] { return refusal(QueueChange::release, id).find("not held") != std::string::npos; }));
+  std::promise<void> let_go = block_storage();
+  EXPECT_NE(refusal(QueueChange::hold, id).find("try again"), std::string::npos);
+  EXPECT_NE(refusal(QueueChange::hold, std::nullopt).find("try again"), std::string::npos)
+      << "--all does not drop what went wrong";
+  EXPECT_NE(refusal(QueueChange::remove, QueueId{77}).find("try again"), std::string::npos)
+      << "what only the store knows";
+  let_go.set_value();
+  ASSERT_TRUE(until([this] { return storage->post(storage::DiscardSpool{1'000'000}); }));
+  EXPECT_TRUE(until_gone(id)) << "it is not held and goes out when it is due";
+}
+
 // After our 250 the mail arrives or a person learns why: also when the row itself is damaged.
 TEST_F(OperatorTest, APersonIsToldOfAMessageWhoseSenderCannotBeRead) {
   snapshot.owners["scanner"] = *smtp::parse_mailbox("it@office.example", true);
@@ -86,6 +105,31 @@ TEST_F(OperatorTest, APersonIsToldOfAMessageWhoseSenderCannotBeRead) {
     return kept && kept->summary.quarantined;
   }));
   EXPECT_FALSE(logged("event=message-done queue_id=" + summary.id.text())) << log_text();
+}
+
+// What a start quarantined was told to the log only.
+TEST_F(OperatorTest, APersonIsToldOnceOfAMessageThatWasQuarantinedAtTheStart) {
+  snapshot.owners["scanner"] = *smtp::parse_mailbox("it@office.example", true);
+  const QueueId id = store({.recipients = {"anna@far.example", "bert@far.example"}}).id;
+  std::promise<void> quarantined;
+  ASSERT_TRUE(storage->post(storage::SetQuarantined{
+      id, "its body file is missing", [&](const Result<>&) { quarantined.set_value(); }}));
+  quarantined.get_future().wait();
+  start_engine();
+  ASSERT_TRUE(until([this] { return upstream->messages.size() == 1; })) << log_text();
+  const std::string& report = upstream->messages[0];
+  EXPECT_NE(report.find("To: <it@office.example>\r\n"), std::string::npos) << report;
+  EXPECT_NE(report.find("anna@far.example"), std::string::npos) << report;
+  EXPECT_NE(report.find("bert@far.example"), std::string::npos) << report;
+  EXPECT_NE(report.find("cannot read the mail"), std::string::npos) << report;
+  EXPECT_EQ(report.find("refused"), std::string::npos) << report;
+  ASSERT_TRUE(until([this] { return stored_messages().size() == 1; })) << "the report went";
+  EXPECT_TRUE(stored(id)->summary.quarantined) << "it stays for a person";
+  stop_engine();
+  engine.reset();
+  start_engine();
+  net::run_for(*loop, Duration(200));
+  EXPECT_EQ(upstream->messages.size(), 1U) << "told once";
 }
 
 // A reload that comes between is no attempt: the back-off stays where it was.

@@ -230,8 +230,8 @@ class UpstreamPoolTest : public DeliveryTest {
     job->open_source = [this, message] {
       return std::make_unique<MessageSource>(*loop, *services_, *message);
     };
-    job->done = [this](std::vector<smtp::RecipientResult> told, const std::optional<Error>&) {
-      for (auto& result : told) results.push_back(std::move(result));
+    job->done = [this](TransactionOutcome told) {
+      for (auto& result : told.results) results.push_back(std::move(result));
     };
     job->no_session = [this](Trouble trouble) { troubles.push_back(std::move(trouble)); };
     pool->submit(std::move(job));

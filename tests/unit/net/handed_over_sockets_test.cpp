@@ -94,6 +94,30 @@ TEST_F(HandedOverSocketsTest, RefusesWhatIsNoListeningTcpSocketAndLeavesNothingO
   EXPECT_FALSE(take_handed_over_sockets(first_descriptor).has_value()) << "nothing is open there";
 }
 
+// By port alone the first socket took the place of the second, and TLS modes were exchanged.
+TEST_F(HandedOverSocketsTest, StandInForTheListenerWithTheirAddressThenForOneWithTheirPort) {
+  const std::vector<HandedOverSocket> sockets = {{7, address_of("[::]:465")},
+                                                 {8, address_of("127.0.0.1:465")},
+                                                 {9, address_of("0.0.0.0:587")}};
+  const std::vector listeners = {address_of("127.0.0.1:465"), address_of("[::]:465"),
+                                 address_of("192.0.2.1:587"), address_of("192.0.2.1:2525")};
+  const auto assigned = assign_sockets(sockets, listeners);
+  ASSERT_TRUE(assigned.has_value()) << assigned.error().text();
+  EXPECT_EQ(*assigned, (std::vector{8, 7, 9, -1}));
+  const auto homeless = assign_sockets(sockets, std::vector{address_of("[::]:465")});
+  ASSERT_FALSE(homeless.has_value());
+  EXPECT_NE(homeless.error().text().find("127.0.0.1:465"), std::string::npos);
+}
+
+TEST_F(HandedOverSocketsTest, ASocketThatCannotBeDuplicatedIsAnError) {
+  EXPECT_FALSE(duplicate_socket(first_descriptor + 3).has_value());
+  place_listener(first_descriptor, "127.0.0.1:0");
+  const auto copy = duplicate_socket(first_descriptor);
+  ASSERT_TRUE(copy.has_value());
+  EXPECT_NE(fcntl(*copy, F_GETFD) & FD_CLOEXEC, 0);
+  ::close(*copy);
+}
+
 TEST_F(HandedOverSocketsTest, NotifiesTheSupervisorByPathAndByAbstractName) {
   const TemporaryDirectory directory;
   for (const std::string& name :
@@ -108,20 +132,22 @@ TEST_F(HandedOverSocketsTest, NotifiesTheSupervisorByPathAndByAbstractName) {
       const ssize_t length = ::recv(supervisor, buffer, sizeof buffer, MSG_DONTWAIT);
       return std::string(buffer, static_cast<std::size_t>(length < 0 ? 0 : length));
     };
-    ASSERT_TRUE(notify_supervisor("READY=1").has_value());
+    const Supervisor told = Supervisor::from_environment();
+    EXPECT_EQ(std::getenv("NOTIFY_SOCKET"), nullptr) << "children would speak for us";
+    ASSERT_TRUE(told.notify("READY=1").has_value());
     EXPECT_EQ(heard(), "READY=1");
-    ASSERT_TRUE(notify_supervisor("RELOADING=1").has_value());
+    ASSERT_TRUE(told.notify("RELOADING=1").has_value());
     EXPECT_TRUE(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
     ::close(supervisor);
-    const auto unheard = notify_supervisor("STOPPING=1");
+    const auto unheard = told.notify("STOPPING=1");
     EXPECT_FALSE(unheard.has_value());
   }
 }
 
 TEST_F(HandedOverSocketsTest, NotifiesNobodyWithoutASupervisorAndRefusesAStrangeAddress) {
-  EXPECT_TRUE(notify_supervisor("READY=1").has_value());
+  EXPECT_TRUE(Supervisor::from_environment().notify("READY=1").has_value());
   setenv("NOTIFY_SOCKET", "vsock:2:1234", 1);
-  const auto strange = notify_supervisor("READY=1");
+  const auto strange = Supervisor::from_environment().notify("READY=1");
   ASSERT_FALSE(strange.has_value());
   EXPECT_EQ(strange.error().kind, ErrorKind::unsupported);
 }

@@ -106,6 +106,18 @@ TEST_F(ListenerTest, AdoptsAHandedOverSocketAlsoInSeveralLoops) {
   there->reset();
 }
 
+// A second daemon on the port took a part of the clients without a word.
+TEST_F(ListenerTest, APortThatIsSharedWithAnotherDaemonIsNotFree) {
+  auto theirs = TcpListener::listen(*loop, address_of("127.0.0.1:0"), true, record());
+  ASSERT_TRUE(theirs.has_value());
+  const SocketAddress taken = (*theirs)->address();
+  const auto checked = TcpListener::check_free(taken);
+  ASSERT_FALSE(checked.has_value());
+  EXPECT_TRUE(checked.error().detail.starts_with("port in use by another program"));
+  theirs->reset();
+  EXPECT_TRUE(TcpListener::check_free(taken).has_value());
+}
+
 TEST_F(ListenerTest, RefusesToAdoptWhatDoesNotListenOrIsNoTcpSocket) {
   const auto refusal = [this](int descriptor) {
     auto made = TcpListener::adopt(*loop, descriptor, record());
