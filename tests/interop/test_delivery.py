@@ -5,7 +5,7 @@ import email.policy
 import socket
 
 from authority import Authority
-from relay import OWNER, USER, free_port, upstream_table
+from relay import OWNER, USER, free_port, upstream_table, user_table
 from support import InteropTest, Relay, SENDER, simple_message
 
 REPORT_SECONDS = 30
@@ -105,16 +105,34 @@ class RetriesAndReports(DeliveryTest):
             self.report(upstream, "failed")
             relay.wait_until_queue_is_empty()
 
-    def test_no_report_about_a_report_and_none_with_notify_never(self):
-        # RFC 3461 section 4.1: NOTIFY=NEVER.
-        upstream = self.start_upstream("rcpt<anna@far.example>:550 5.1.1 no")
+    def test_no_report_with_notify_never(self):
+        # RFC 3461 section 4.1. The failure of the recipient beside shows that reports do come.
+        upstream = self.start_upstream("rcpt<anna@far.example>:550 5.1.1 no", "rcpt<bert@far.example>:550 5.1.1 no")
         with self.relay_to(upstream) as relay:
             with relay.connect() as client:
                 client.mail(SENDER)
                 self.assertEqual(client.rcpt("anna@far.example", ["NOTIFY=NEVER"])[0], 250)
+                self.assertEqual(client.rcpt("bert@far.example")[0], 250)
                 self.assertEqual(client.data(simple_message().encode())[0], 250)
+            _, reported = self.report(upstream, "failed")
             relay.wait_until_queue_is_empty()
-        self.assertEqual(upstream.accepted(), [])
+        self.assertEqual([each["Final-Recipient"].split(";")[1].strip() for each in reported], ["bert@far.example"])
+        self.assertEqual(len(upstream.accepted()), 1)
+
+    def test_no_report_about_a_report(self):
+        # RFC 5321 sections 4.5.5, 6.1. The user's owner refuses the report; the postmaster learns of that, refuses it
+        # too, and there it ends.
+        manager = "manager@office.example"
+        upstream = self.start_upstream("rcpt<anna@far.example>:550 5.1.1 no", f"rcpt<{manager}>:550 5.1.1 gone",
+                                       f"rcpt<{OWNER}>:550 5.1.1 gone too")
+        with self.relay_to(upstream, users=[user_table(owner=manager)]) as relay:
+            relay.submit(simple_message().encode())
+            relay.wait_until_queue_is_empty()
+        envelopes = [line.split(" ")[:2] for _, line in upstream.commands() if line.startswith(("MAIL", "RCPT"))]
+        self.assertEqual(envelopes, [["MAIL", f"FROM:<{SENDER}>"], ["RCPT", "TO:<anna@far.example>"],
+                                     ["MAIL", "FROM:<>"], ["RCPT", f"TO:<{manager}>"],
+                                     ["MAIL", "FROM:<>"], ["RCPT", f"TO:<{OWNER}>"]])
+        self.assertEqual(upstream.messages, [])
 
 
 class UpstreamIdentity(DeliveryTest):

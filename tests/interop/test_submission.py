@@ -48,22 +48,35 @@ class SubmissionSecurity(InteropTest):
 
     def test_commands_injected_behind_starttls_are_thrown_away(self):
         # RFC 3207 section 4.2; the error of many servers in 2011 and again in 2021.
+        credential = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+        injected = (f"EHLO injected.example\r\nAUTH PLAIN {credential}\r\nMAIL FROM:<{SENDER}>\r\n"
+                    "RCPT TO:<victim@far.example>\r\nDATA\r\n")
         plain, lines = self.relay.dial()
         self.assertEqual(read_reply(lines)[0], 220)
         self.say(plain, lines, "EHLO printer.example")
-        plain.sendall(b"STARTTLS\r\nEHLO injected.example\r\nNOOP\r\n")
-        code, _ = read_reply(lines)
-        if code == 220:
-            secure = self.relay.tls_context().wrap_socket(plain, server_hostname="localhost")
-            secure.settimeout(1)
-            with self.assertRaises(TimeoutError):  # no reply to what was injected
-                secure.recv(1)
-            secure.settimeout(30)
-            secure.sendall(b"MAIL FROM:<x@y.example>\r\n")
-            code, text = read_reply(secure.makefile("rb"))
-            self.assertIn(code, (503, 530), text)  # and no EHLO remembered
-            secure.close()
-        plain.close()
+        plain.sendall(b"STARTTLS\r\n" + injected.encode())
+        self.assertEqual(read_reply(lines)[0], 220)
+        secure = self.relay.tls_context().wrap_socket(plain, server_hostname="localhost")
+        self.addCleanup(secure.close)
+        secure.settimeout(1)
+        with self.assertRaises(TimeoutError):  # no reply to what was injected
+            secure.recv(1)
+        # Nothing of it was done: no user, no transaction, and not even a greeting is remembered.
+        secure.settimeout(30)
+        lines = secure.makefile("rb")
+        self.assertEqual(self.say(secure, lines, f"MAIL FROM:<{SENDER}>")[0], 530)
+        self.assertEqual(self.say(secure, lines, f"AUTH PLAIN {credential}")[0], 503)
+        self.assertNotIn("event=login-accepted", self.relay.log())
+        # The client's own words are heard: its message is the only one, and names it in the trace field.
+        self.assertEqual(self.say(secure, lines, "EHLO printer.example")[0], 250)
+        self.assertEqual(self.say(secure, lines, f"AUTH PLAIN {credential}")[0], 235)
+        for command, code in ((f"MAIL FROM:<{SENDER}>", 250), ("RCPT TO:<anna@far.example>", 250), ("DATA", 354),
+                              (simple_message("its own") + ".", 250)):
+            self.assertEqual(self.say(secure, lines, command)[0], code, command)
+        message = self.upstream.wait(1)[0]
+        self.assertEqual([address for address, _ in message.recipients], ["anna@far.example"])
+        self.assertIn(b"from printer.example", message.content)
+        self.assertNotIn(b"injected.example", message.content)
 
     def test_mail_without_authentication_is_refused(self):
         for implicit in (True, False):
@@ -90,6 +103,20 @@ class SubmissionSecurity(InteropTest):
             code, text = client.data(simple_message(sender="boss@office.example").encode())
             self.assertEqual((code, text[:5]), (550, b"5.7.1"))
         self.assertEqual(self.upstream.messages, [])
+
+    def test_an_address_to_answer_to_must_be_fully_qualified(self):
+        # RFC 6409 section 4.2; where the mail goes says the envelope, so To is the device's own affair.
+        for name, code in (("From", 554), ("Reply-To", 554), ("To", 250)):
+            with self.subTest(field=name), self.relay.connect() as client:
+                client.mail(SENDER)
+                client.rcpt("anna@far.example")
+                fields = {"From": SENDER, "To": "anna@far.example", name: "copier@localhost"}
+                content = "".join(f"{field}: {value}\r\n" for field, value in fields.items()) + "\r\nscan\r\n"
+                got, text = client.data(content.encode())
+                self.assertEqual(got, code, text)
+                if code == 554:
+                    self.assertIn(f"in the {name} field is not fully qualified".encode(), text)
+        self.upstream.wait(1)
 
     def test_look_alikes_of_the_final_dot_are_refused(self):
         for look_alike in LOOK_ALIKES:
@@ -121,8 +148,10 @@ class SubmissionSecurity(InteropTest):
         client = self.relay.connect()
         self.addCleanup(client.close)
         client.send(f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<anna@far.example>\r\nDATA\r\nSubject: too early\r\n\r\nx\r\n.\r\n")
-        answer = read_to_end(client.sock.makefile("rb"))
-        self.assertNotIn(b"queued", answer)
+        # RFC 2920 section 3.1: DATA ends a group; what follows it is neither content nor commands.
+        replies = client.sock.makefile("rb")
+        self.assertEqual([read_reply(replies)[0] for _ in range(3)], [250, 250, 554])
+        self.assertEqual(read_to_end(replies), b"")
         self.assertEqual(self.relay.queue(), [])
         self.assertEqual(self.upstream.messages, [])
 
@@ -142,7 +171,7 @@ class SubmissionSecurity(InteropTest):
         client.close()
 
     def test_old_tls_and_foreign_alpn_are_refused(self):
-        # RFC 8996; RFC 7301 with the attack told in STANDARDS of cross-protocol requests.
+        # RFC 8996; RFC 7301: a browser must not be talked into a TLS session with a mail server.
         for change in (lambda context: setattr(context, "maximum_version", ssl.TLSVersion.TLSv1_1),
                        lambda context: context.set_alpn_protocols(["http/1.1"]),
                        lambda context: (setattr(context, "maximum_version", ssl.TLSVersion.TLSv1_2),

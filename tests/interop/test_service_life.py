@@ -1,0 +1,90 @@
+"""The daemon as a whole: what stops its start, and what a reload can and cannot change while it runs."""
+
+import contextlib
+import datetime
+import json
+import re
+import sqlite3
+import subprocess
+
+from relay import OWNER, program
+from support import InteropTest, simple_message
+
+START_SECONDS_MAX = 60
+
+
+class ServiceLife(InteropTest):
+    def fail_to_start(self, relay):
+        """Runs a second daemon that must end by itself; gives what it said."""
+        done = subprocess.run([program("posternd"), "--config", relay.configuration], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=START_SECONDS_MAX, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        return done.stderr
+
+    def test_a_second_daemon_on_the_same_ports_does_not_start(self):
+        # Ports that several loops share could be shared with another daemon too, which got half of the clients.
+        upstream = self.start_upstream()
+        with self.relay_to(upstream) as first:
+            second = self.relay_to(upstream)
+            second.text = second.text.replace(str(second.starttls_port), str(first.starttls_port))
+            second.configuration.write_text(second.text)
+            said = self.fail_to_start(second)
+            self.assertIn(f"listen on 127.0.0.1:{first.starttls_port}: port in use by another program", said)
+
+    def test_the_directory_of_the_control_socket_is_made(self):
+        relay = self.relay_to(self.start_upstream())
+        relay.text = relay.text.replace('control_socket = "control"', 'control_socket = "run/control"')
+        relay.configuration.write_text(relay.text)
+        with relay:
+            self.assertEqual(json.loads(relay.postern("--json", "status").stdout)["restart_needed"], [])
+
+    def test_a_directory_of_the_control_socket_that_cannot_be_made_is_one_clear_sentence(self):
+        relay = self.relay_to(self.start_upstream())
+        relay.text = relay.text.replace('control_socket = "control"', 'control_socket = "no/such/control"')
+        relay.configuration.write_text(relay.text)
+        self.assertIn("no/such does not exist and cannot be made", self.fail_to_start(relay))
+
+    def test_what_waits_for_a_restart_is_not_forgotten(self):
+        def restart_needed():
+            return json.loads(relay.postern("--json", "status").stdout)["restart_needed"]
+
+        with self.relay_to(self.start_upstream()) as relay:
+            before = relay.text
+            relay.configuration.write_text(before.replace('state_directory = "state"', 'state_directory = "other"')
+                                           .replace('tls = "implicit"', 'tls = "starttls"'))
+            relay.postern("reload")
+            self.assertEqual(restart_needed(), ["state_directory", "listener"])
+            relay.postern("reload")
+            self.assertEqual(restart_needed(), ["state_directory", "listener"])
+            relay.configuration.write_text(before)
+            relay.postern("reload")
+            self.assertEqual(restart_needed(), [])
+
+    def test_a_person_is_told_of_a_message_whose_rows_cannot_be_read(self):
+        upstream = self.start_upstream("connect:421 4.3.2 not yet")
+        with self.relay_to(upstream) as relay:
+            relay.submit(simple_message().encode())
+            relay.wait_for_queue(bool, "a message")
+            relay.stop()
+            [database] = (relay.directory / "state").glob("*.db")
+            with contextlib.closing(sqlite3.connect(database)) as queue, queue:
+                queue.execute("PRAGMA ignore_check_constraints = ON")
+                queue.execute("UPDATE recipient SET state = 9")  # as a flipped bit would leave it
+            upstream.faults.clear()
+            relay.start()
+            [report] = upstream.wait(1)
+            self.assertIn(f"To: <{OWNER}>".encode(), report.content)
+            self.assertIn(b"cannot read the mail", report.content)
+
+    def test_an_own_certificate_that_ends_soon_is_a_warning(self):
+        with self.relay_to(self.start_upstream()) as relay:  # its certificate is made for two days
+            self.assertIn("event=certificate-expires ", relay.log())
+            expires = json.loads(relay.postern("--json", "status").stdout)["certificate_expires"]
+            left = datetime.datetime.fromisoformat(expires) - datetime.datetime.now(datetime.timezone.utc)
+            self.assertTrue(datetime.timedelta(days=1) < left <= datetime.timedelta(days=2), expires)
+            certificate, key = self.authority.issue("long", ["localhost"], days=60)
+            relay.configuration.write_text(re.sub(r'(private_key_file = )".*"', rf'\1"{key}"', re.sub(
+                r'(certificate_file = )".*"', rf'\1"{certificate}"', relay.text)))
+            begun = len(relay.log())
+            relay.postern("reload")
+            self.assertNotIn("event=certificate-expires", relay.log()[begun:])
