@@ -139,11 +139,9 @@ WallTime TlsServerContext::expires() const {
   const mbedtls_x509_crt* certificate = &parts_->certificate.chain;
   for (; certificate != nullptr; certificate = certificate->next) {
     const mbedtls_x509_time& end = certificate->valid_to;
-    const WallTime time =
-        std::chrono::sys_days(std::chrono::year(end.year) / static_cast<unsigned>(end.mon) /
-                              static_cast<unsigned>(end.day)) +
-        std::chrono::hours(end.hour) + std::chrono::minutes(end.min) +
-        std::chrono::seconds(end.sec);
+    const WallTime time = std::chrono::sys_days(std::chrono::year(end.year) / end.mon / end.day) +
+                          std::chrono::hours(end.hour) + std::chrono::minutes(end.min) +
+                          std::chrono::seconds(end.sec);
     earliest = std::min(earliest, time);
   }
   return earliest;
