@@ -10,9 +10,11 @@ of the test that met them.
 The programs are taken from the build directory that the environment variable POSTERN_BUILD names.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
 import smtplib
 import socket
@@ -40,9 +42,16 @@ def program(name):
     return str(pathlib.Path(build).resolve() / name)
 
 
+# Below the ports that the kernel gives to outgoing connections, which would else take one before the relay does; never the
+# same port twice in a run.
+PORTS = iter(random.sample(range(20000, 32000), 12000))
+
+
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port between 20000 and 32000 is free")
 
 
 def verifier_of(password):
