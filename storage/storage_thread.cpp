@@ -187,6 +187,10 @@ StorageThread::StorageThread(std::unique_ptr<QueueStore> store, Logger& logger,
 StorageThread::~StorageThread() { stop(); }
 
 bool StorageThread::post(StorageRequest request) {
+  // One for each spool file at most, which would else stay open until the restart.
+  if (std::holds_alternative<DiscardSpool>(request)) {
+    return parts_->mailbox.push_release(std::move(request));
+  }
   return parts_->mailbox.push(std::move(request));
 }
 

@@ -25,6 +25,16 @@ TEST(Mailbox, AFullOrClosedMailboxLeavesTheItemWithTheCaller) {
   EXPECT_TRUE(mailbox.wait_and_take_all().empty());
 }
 
+TEST(Mailbox, WhatSetsSomethingFreeIsTakenBeyondTheBoundButNotWhenClosed) {
+  Mailbox<int> mailbox(1);
+  EXPECT_TRUE(mailbox.push(1));
+  EXPECT_TRUE(mailbox.push_release(2));
+  EXPECT_FALSE(mailbox.push(3));
+  EXPECT_EQ(mailbox.take_all(), (std::vector<int>{1, 2}));
+  mailbox.close();
+  EXPECT_FALSE(mailbox.push_release(4));
+}
+
 TEST(Mailbox, EverythingPushedArrivesInOrder) {
   Mailbox<int> mailbox(16);
   constexpr int count = 10'000;

@@ -29,6 +29,14 @@ class EndingTest : public SubmissionTest {
     }
   }
 
+  void make_spooled_intake() {
+    on_main_loop([this] {
+      intake = make_intake();
+      intake->append(as_bytes(make_content(make_lines(600'000))));
+    });
+    EXPECT_TRUE(until([this] { return files_in_spool() == 1; }));
+  }
+
   std::unique_ptr<MessageIntake> intake;
 };
 
@@ -160,6 +168,33 @@ TEST_F(EndingTest, AnIntakeThatWaitsForTheStoreMayBeDestroyed) {
   on_main_loop([] {});
   EXPECT_FALSE(answered);
   EXPECT_TRUE(says("event=message-queued")) << "and the log tells of it";
+}
+
+TEST_F(EndingTest, ACommitThatFindsTheStoresMailboxFullKeepsNoSpoolFile) {
+  open_store();
+  make_spooled_intake();
+  fill_store();
+  std::promise<std::string> replied;
+  on_main_loop([&] { intake->finish([&](smtp::Reply made) { replied.set_value(made.text()); }); });
+  const std::string reply = replied.get_future().get();
+  EXPECT_TRUE(reply.starts_with("452 4.3.1")) << reply;
+  on_main_loop([&] { intake.reset(); });
+  release_store();
+  EXPECT_TRUE(net::run_until(
+      *loop, [this] { return files_in_spool() == 0; }, Duration(3'000)))
+      << "its half-written file stays open until the restart";
+  EXPECT_EQ(messages_stored(), 0U);
+}
+
+TEST_F(EndingTest, AnIntakeGivenUpWhileTheStoresMailboxIsFullKeepsNoSpoolFile) {
+  open_store();
+  make_spooled_intake();
+  fill_store();
+  on_main_loop([&] { intake.reset(); });  // the client vanished
+  release_store();
+  EXPECT_TRUE(net::run_until(
+      *loop, [this] { return files_in_spool() == 0; }, Duration(3'000)))
+      << "its half-written file stays open until the restart";
 }
 
 }  // namespace
