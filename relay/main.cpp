@@ -19,14 +19,16 @@ constexpr std::string_view usage =
     "  --config FILE   the configuration; /etc/postern/postern.toml when left out\n"
     "  --check-config  report every problem of the configuration and end\n"
     "  --debug         log more\n"
-    "  --version       print the version and end\n";
+    "  --version       print the version and end\n"
+    "  --help          print this and end\n";
 
 struct Arguments {
   std::string configuration_path = "/etc/postern/postern.toml";
   bool check_only = false;
   bool debug = false;
   bool version = false;
-  bool wrong = false;
+  bool help = false;
+  std::string mistake;  // the first one
 };
 
 Arguments parse_arguments(int count, char** values) {
@@ -39,10 +41,14 @@ Arguments parse_arguments(int count, char** values) {
       arguments.debug = true;
     } else if (argument == "--version") {
       arguments.version = true;
+    } else if (argument == "--help" || argument == "-h") {
+      arguments.help = true;
     } else if (argument == "--config" && i + 1 < count) {
       arguments.configuration_path = values[++i];
-    } else {
-      arguments.wrong = true;
+    } else if (arguments.mistake.empty()) {
+      arguments.mistake = argument == "--config"
+                              ? "--config needs the name of a file"
+                              : "unknown argument " + postern::quote_log_value(argument);
     }
   }
   return arguments;
@@ -57,9 +63,14 @@ void say(std::FILE* to, const std::string& text) {
 
 int main(int count, char** values) {
   const Arguments arguments = parse_arguments(count, values);
-  if (arguments.wrong) {
+  if (!arguments.mistake.empty()) {
+    say(stderr, "posternd: " + arguments.mistake);
     std::fputs(usage.data(), stderr);
     return 2;
+  }
+  if (arguments.help) {
+    std::fputs(usage.data(), stdout);
+    return 0;
   }
   if (arguments.version) {
     say(stdout, "posternd " POSTERN_VERSION);

@@ -57,13 +57,15 @@ Result<> Service::Parts::refuse(const std::vector<config::Problem>& problems) {
   std::string all;
   for (const auto& problem : problems) {
     log.event(LogLevel::error, "configuration-problem").field("problem", problem.text());
-    all += (all.empty() ? "" : "; ") + problem.text();
+    all += (all.empty() ? "" : "\n") + problem.text();
   }
   log.event(LogLevel::error, "reload-refused")
       .field("problems", problems.size())
       .field("advice", "the old configuration stays in force; mend the file and reload again");
   reload_problem = all;
-  return fail(ErrorKind::invalid, "reload the configuration", std::move(all));
+  return fail(ErrorKind::invalid, "reload the configuration",
+              std::to_string(problems.size()) +
+                  (problems.size() == 1 ? " problem:\n" : " problems:\n") + all);
 }
 
 // Against what the process was started with: a second reload must not forget what the first found,

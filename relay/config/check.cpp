@@ -5,6 +5,14 @@
 
 namespace postern::config {
 
+namespace {
+
+std::string counted(std::size_t number, std::string_view what) {
+  return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
+}  // namespace
+
 CheckReport describe(const LoadResult& result, const std::string& path) {
   CheckReport report;
   report.valid = result.configuration != nullptr;
@@ -12,9 +20,9 @@ CheckReport describe(const LoadResult& result, const std::string& path) {
   if (report.valid) {
     const Configuration& good = *result.configuration;
     report.text = fmt::format(
-        "{}: the configuration is good ({} listeners, {} users, {} upstreams, {} DKIM keys)\n",
-        path, good.listeners.size(), good.users.size(), good.upstreams.size(),
-        good.dkim_keys.size());
+        "{}: the configuration is good ({}, {}, {}, {})\n", path,
+        counted(good.listeners.size(), "listener"), counted(good.users.size(), "user"),
+        counted(good.upstreams.size(), "upstream"), counted(good.dkim_keys.size(), "DKIM key"));
   }
   return report;
 }

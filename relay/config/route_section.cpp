@@ -6,6 +6,7 @@
 
 #include "relay/config/limits.hpp"
 #include "relay/config/sections.hpp"
+#include "relay/config/words.hpp"
 
 namespace postern::config {
 

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <numeric>
 #include <utility>
 
 #include "relay/base/text.hpp"
 #include "relay/config/limits.hpp"
 #include "relay/config/toml_text.hpp"
+#include "relay/config/words.hpp"
 
 namespace postern::config {
 
@@ -48,23 +48,6 @@ std::string joined(std::span<const std::string_view> names) {
     all += fmt::format("\"{}\"", name);
   }
   return all;
-}
-
-// How many single letters must be put in, taken out or changed to make one of the other
-// (Levenshtein).
-std::size_t letters_apart(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t change = diagonal + (ascii_lower(a[i]) == ascii_lower(b[j]) ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({change, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 // The text of line `line` (1 is the first).
@@ -112,22 +95,6 @@ std::optional<Duration> parse_duration(std::string_view text) {
     return Duration(*number * milliseconds);
   }
   return std::nullopt;
-}
-
-std::string_view nearest_name(std::string_view word, std::span<const std::string_view> names) {
-  constexpr std::size_t word_bytes_max = 64;  // longer than every name of ours; bounds the work
-  if (word.size() > word_bytes_max) return {};
-  std::string_view nearest;
-  // Two letters swapped are two changes: allowed from four letters on.
-  std::size_t nearest_apart = std::max<std::size_t>(word.size() / 3, word.size() < 4 ? 1 : 2) + 1;
-  for (const std::string_view name : names) {
-    const std::size_t apart = letters_apart(word, name);
-    if (apart < nearest_apart) {
-      nearest = name;
-      nearest_apart = apart;
-    }
-  }
-  return nearest;
 }
 
 TableReader::TableReader(const toml::table& table, std::string title, std::string file,

@@ -77,8 +77,4 @@ class TableReader {
 // "5m": a whole number and one of ms, s, m, h, d.
 [[nodiscard]] std::optional<Duration> parse_duration(std::string_view text);
 
-// The name of `names` that `word` was probably meant to be; empty when none is near.
-[[nodiscard]] std::string_view nearest_name(std::string_view word,
-                                            std::span<const std::string_view> names);
-
 }  // namespace postern::config

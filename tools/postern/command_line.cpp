@@ -1,7 +1,11 @@
 // The command line by CLI11; see the header.
 #include "command_line.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -10,6 +14,8 @@
 
 #include "dkim_commands.hpp"
 #include "queue_commands.hpp"
+#include "relay/config/problems.hpp"
+#include "relay/config/words.hpp"
 #include "relay_commands.hpp"
 #include "user_commands.hpp"
 
@@ -137,6 +143,35 @@ bool asks_for_json(int argc, const char* const* argv) {
   return false;
 }
 
+// The first word that is no command where one belongs, with what was probably meant; empty when
+// there is none.
+std::string wrong_command(CLI::App& app, int argc, const char* const* argv) {
+  CLI::App* level = &app;
+  std::string path = "postern";
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--config") ++i;
+    if (word.starts_with('-')) continue;
+    const auto commands =
+        level->get_subcommands([](CLI::App* command) { return !command->get_name().empty(); });
+    if (commands.empty()) return {};
+    const auto found = std::ranges::find_if(
+        commands, [&](CLI::App* command) { return command->get_name() == word; });
+    if (found != commands.end()) {
+      level = *found;
+      path += ' ' + word;
+      continue;
+    }
+    std::vector<std::string_view> names;
+    for (CLI::App* command : commands) names.push_back(command->get_name());
+    const std::string_view meant = config::nearest_name(word, names);
+    return fmt::format("{} is no command of `{}`; {}", config::shown(word), path,
+                       meant.empty() ? fmt::format("there are {}", fmt::join(names, ", "))
+                                     : fmt::format("did you mean \"{}\"?", meant));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::variant<Order, UsageAnswer> parse_command_line(int argc, const char* const* argv) {
@@ -157,10 +192,12 @@ std::variant<Order, UsageAnswer> parse_command_line(int argc, const char* const*
   } catch (const CLI::CallForVersion&) {
     return UsageAnswer{0, app.version() + "\n", {}, false};
   } catch (const CLI::ParseError& error) {
-    return UsageAnswer{exit_usage,
-                       "",
-                       {error.what(), "Run `postern --help`, or the command with --help."},
-                       asks_for_json(argc, argv)};
+    const std::string wrong = wrong_command(app, argc, argv);
+    return UsageAnswer{
+        exit_usage,
+        "",
+        {wrong.empty() ? error.what() : wrong, "Run `postern --help`, or the command with --help."},
+        asks_for_json(argc, argv)};
   }
   return Order{words->json, [words] { return words->run(); }};
 }

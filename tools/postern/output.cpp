@@ -2,10 +2,12 @@
 #include "output.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <limits>
 #include <span>
 
 #include "relay/base/log.hpp"
@@ -26,7 +28,7 @@ void shrink_to_fit(std::vector<std::size_t>& widths) {
     std::size_t total = column_gap.size() * (widths.size() - 1);
     for (const std::size_t width : widths) total += width;
     const auto widest = std::ranges::max_element(widths);
-    if (total <= columns_max || *widest <= column_width_min) return;
+    if (total <= columns_available() || *widest <= column_width_min) return;
     --*widest;
   }
 }
@@ -99,6 +101,22 @@ int print(Outcome<> outcome, bool json) {
 }
 
 std::string printable(std::string_view peer_text) { return quote_log_value(peer_text); }
+
+std::size_t columns_available() {
+  return ::isatty(STDOUT_FILENO) == 1 ? columns_max : std::numeric_limits<std::size_t>::max();
+}
+
+std::string counted(std::uint64_t number, std::string_view what) {
+  return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
+std::string readable_lines(std::string_view text) {
+  std::string lines(text);
+  for (char& c : lines) {
+    if (c != '\n' && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)) c = '?';
+  }
+  return lines;
+}
 
 std::string fitted(std::string text, std::size_t columns) {
   constexpr std::string_view mark = "...";

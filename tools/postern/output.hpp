@@ -49,9 +49,14 @@ using Outcome = std::expected<T, Failure>;
 void print_failure(const Failure& failure, bool json);
 
 [[nodiscard]] std::string printable(std::string_view peer_text);
+// columns_max on a terminal; what is piped on is never cut.
+[[nodiscard]] std::size_t columns_available();
 [[nodiscard]] std::string fitted(std::string text,
-                                 std::size_t columns = columns_max);  // cut with "..."
-[[nodiscard]] std::string human_bytes(std::uint64_t bytes);           // "12.3 MB"
+                                 std::size_t columns = columns_available());     // cut with "..."
+[[nodiscard]] std::string counted(std::uint64_t number, std::string_view what);  // "1 message"
+// Problems of a configuration, a line each, without control characters.
+[[nodiscard]] std::string readable_lines(std::string_view text);
+[[nodiscard]] std::string human_bytes(std::uint64_t bytes);  // "12.3 MB"
 [[nodiscard]] std::string table(
     const std::vector<std::vector<std::string>>& rows);  // first row: titles
 

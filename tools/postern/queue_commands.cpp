@@ -27,6 +27,12 @@ std::string sender_of(const Json& message) {
   return sender.empty() ? "<>" : printable(sender);
 }
 
+// When it is tried again; empty for a message that is not tried at all.
+std::string next_of(const Json& message) {
+  if (flag_at(message, "held") || flag_at(message, "quarantined")) return {};
+  return printable(text_at(message, "next_attempt"));
+}
+
 // Three lines a message, each of at most 80 columns.
 std::string list_entry(const Json& message) {
   const Json& recipients = list_at(message, "recipients");
@@ -34,13 +40,14 @@ std::string list_entry(const Json& message) {
       recipients.empty() ? "nobody" : printable(text_at(recipients.front(), "address"));
   std::string more =
       recipients.size() > 1 ? fmt::format(" (+{})", recipients.size() - 1) : std::string();
+  const std::string next = next_of(message);
   std::string text =
-      fitted(fmt::format("{}  {:<7}  {:>9}  tries {}, next {}", printable(text_at(message, "id")),
+      fitted(fmt::format("{}  {:<7}  {:>9}  tries {}{}", printable(text_at(message, "id")),
                          state_of(message), human_bytes(number_at(message, "bytes")),
-                         number_at(message, "attempts"),
-                         printable(text_at(message, "next_attempt")))) +
+                         number_at(message, "attempts"), next.empty() ? "" : ", next " + next)) +
       '\n';
-  text += fitted(fmt::format("    {} -> {}", sender_of(message), to), columns_max - more.size()) +
+  text += fitted(fmt::format("    {} -> {}", sender_of(message), to),
+                 columns_available() - more.size()) +
           more + '\n';
   const std::string why = text_at(message, "last_error");
   if (!why.empty()) text += fitted("    " + printable(why)) + '\n';
@@ -59,7 +66,8 @@ std::string message_text(const Json& message) {
   line("Size", human_bytes(number_at(message, "bytes")));
   line("Received", printable(text_at(message, "received")));
   line("Attempts", std::to_string(number_at(message, "attempts")));
-  line("Next attempt", printable(text_at(message, "next_attempt")));
+  const std::string next = next_of(message);
+  line("Next attempt", next.empty() ? "none while it is " + state_of(message) : next);
   const std::string why = text_at(message, "last_error");
   if (!why.empty()) line("Why it waits", printable(why));
   text += "Recipients\n";
@@ -123,8 +131,15 @@ Outcome<> change_queue(const std::string& configuration_path, control::Verb verb
   if (!result) return std::unexpected(result.error());
   Report report;
   const std::uint64_t changed = number_at(*result, "changed");
-  report.text =
-      fmt::format("{} message{} {}.\n", changed, changed == 1 ? "" : "s", done_words(verb));
+  const std::uint64_t failed = number_at(*result, "failed");
+  if (changed != 0 || failed == 0) {
+    report.text = fmt::format("{} {}.\n", counted(changed, "message"), done_words(verb));
+  }
+  if (failed != 0) {
+    report.exit_code = exit_failed;
+    report.warning = fmt::format("{} could not be changed: {}", counted(failed, "message"),
+                                 readable_lines(text_at(*result, "first_failure")));
+  }
   report.json = std::move(*result);
   return report;
 }

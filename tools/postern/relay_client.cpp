@@ -19,6 +19,7 @@ constexpr Duration answer_timeout = std::chrono::seconds(30);
 struct Asked {
   Outcome<Json> outcome;
   bool running = true;
+  bool answered = false;  // the failure is the relay's own word
 };
 
 Asked ask(const std::string& configuration_path, const control::Request& request) {
@@ -41,7 +42,8 @@ Asked ask(const std::string& configuration_path, const control::Request& request
     return {stop(response.error().text(),
                  "The relay may be of another version; restart it, then try again.")};
   }
-  if (!response->ok) return {stop(response->error, response->advice)};
+  if (!response->ok)
+    return {stop(readable_lines(response->error), readable_lines(response->advice)), true, true};
   auto json = control::read_json(response->result_json, control::response_bytes_max);
   if (!json) return {stop("the relay's answer is no JSON", "Restart the relay, then try again.")};
   return {std::move(*json)};
@@ -56,30 +58,54 @@ Outcome<Json> ask_relay(const std::string& configuration_path, const control::Re
 ReloadOutcome reload_if_running(const std::string& configuration_path) {
   Asked asked =
       ask(configuration_path, {.verb = control::Verb::reload, .id = std::nullopt, .all = false});
-  if (asked.outcome) return {ReloadOutcome::Kind::reloaded, {}};
-  if (!asked.running) return {ReloadOutcome::Kind::not_running, {}};
-  return {ReloadOutcome::Kind::refused, std::move(asked.outcome).error()};
+  if (asked.outcome) return {ReloadOutcome::Kind::reloaded, {}, std::move(*asked.outcome)};
+  if (!asked.running) return {ReloadOutcome::Kind::not_running, {}, {}};
+  return {asked.answered ? ReloadOutcome::Kind::refused : ReloadOutcome::Kind::not_asked,
+          std::move(asked.outcome).error(),
+          {}};
+}
+
+std::string restart_words(const Json& answer) {
+  std::string lines;
+  for (const Json& item : list_at(answer, "restart_needed")) {
+    const auto* setting = item.get_ptr<const std::string*>();
+    if (setting == nullptr) continue;
+    if (*setting == "listener") {
+      lines += "  the [[listener]] tables\n";
+    } else {
+      lines += fmt::format("  [server] {}\n", printable(*setting));
+    }
+  }
+  if (lines.empty()) return {};
+  return "These changes wait for a restart of posternd; until then the old ones hold:\n" + lines;
 }
 
 void tell_reload(const ReloadOutcome& outcome, Report& report) {
   switch (outcome.kind) {
     case ReloadOutcome::Kind::reloaded:
       report.json["reload"] = "done";
+      report.json["restart_needed"] = list_at(outcome.answer, "restart_needed");
       report.text += "The relay has reloaded; the change is in force.\n";
+      report.text += restart_words(outcome.answer);
       break;
     case ReloadOutcome::Kind::not_running:
       report.json["reload"] = "not-running";
       report.text += "The relay is not running; it reads the change when it starts.\n";
       break;
     case ReloadOutcome::Kind::refused:
-      report.json["reload"] = "refused";
+    case ReloadOutcome::Kind::not_asked: {
+      const bool refused = outcome.kind == ReloadOutcome::Kind::refused;
+      report.json["reload"] = refused ? "refused" : "failed";
       report.json["reload_error"] = outcome.failure.error;
       report.json["reload_advice"] = outcome.failure.advice;
+      report.exit_code = exit_failed;
       report.warning = fmt::format(
-          "the change is written, but the relay could not be asked to reload: {}\n{} Then: "
-          "`postern reload`.",
-          outcome.failure.error, outcome.failure.advice);
+          "the change is written but not in force; the relay keeps the configuration\n"
+          "from before, because it {}:\n{}\n{}\nThen: `postern reload`.",
+          refused ? "refuses the new one" : "could not be asked to reload", outcome.failure.error,
+          outcome.failure.advice);
       break;
+    }
   }
 }
 

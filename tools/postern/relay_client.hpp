@@ -16,13 +16,18 @@ namespace postern::tools {
                                       const control::Request& request);
 
 struct ReloadOutcome {
-  enum class Kind { reloaded, not_running, refused };
+  enum class Kind { reloaded, not_running, refused, not_asked };
   Kind kind = Kind::not_running;
-  Failure failure;  // when refused
+  Failure failure;  // when refused, or when the relay could not be asked
+  Json answer;      // when reloaded
 };
 // After a change of a file: the relay may not be running, which is fine.
 [[nodiscard]] ReloadOutcome reload_if_running(const std::string& configuration_path);
-// Adds "reload" to the report's JSON, a sentence to its text and a warning when the relay refused.
+// Adds "reload" to the report's JSON and a sentence to its text. What is written but not in force
+// is a failure: a warning that says what is in force, and exit code 1.
 void tell_reload(const ReloadOutcome& outcome, Report& report);
+
+// What of a status or a reload's answer waits for a restart, a line each; empty when nothing does.
+[[nodiscard]] std::string restart_words(const Json& answer);
 
 }  // namespace postern::tools

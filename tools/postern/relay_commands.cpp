@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <chrono>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +17,40 @@
 namespace postern::tools {
 
 namespace {
+
+// Time enough to renew by hand, as in the relay's log.
+constexpr int certificate_warning_days = 14;
+
+// The day of an RFC 3339 time.
+std::optional<std::chrono::sys_days> day_of(std::string_view time) {
+  const auto number = [&](std::size_t at, std::size_t size) {
+    int value = -1;
+    if (time.size() < at + size) return value;
+    std::from_chars(time.data() + at, time.data() + at + size, value);
+    return value;
+  };
+  const int month = number(5, 2);
+  const int day = number(8, 2);
+  if (month < 0 || day < 0) return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year(number(0, 4)),
+                                         std::chrono::month(static_cast<unsigned>(month)),
+                                         std::chrono::day(static_cast<unsigned>(day))};
+  if (!date.ok()) return std::nullopt;
+  return std::chrono::sys_days(date);
+}
+
+// Times of one form in UTC: their texts sort as they do.
+std::string certificate_words(const std::string& expires, const std::string& now) {
+  const auto end = day_of(expires);
+  const auto today = day_of(now);
+  if (!end || !today) return printable(expires);
+  constexpr std::string_view advice = "; renew it, then `postern reload`";
+  if (expires <= now) return fmt::format("expired {}{}", printable(expires), advice);
+  const auto days = (*end - *today).count();
+  return fmt::format("expires {}, in {}{}", printable(expires),
+                     counted(static_cast<std::uint64_t>(days), "day"),
+                     days < certificate_warning_days ? advice : "");
+}
 
 std::string status_text(const Json& status) {
   std::string text =
@@ -34,18 +72,25 @@ std::string status_text(const Json& status) {
   text += table(upstreams) + '\n';
   const auto queue = status.find("queue");
   if (queue != status.end()) {
-    text += fmt::format("Queue          {} messages, {}; {} free on disk\n",
-                        number_at(*queue, "messages"), human_bytes(number_at(*queue, "bytes")),
+    text += fmt::format("Queue          {}, {}; {} free on disk\n",
+                        counted(number_at(*queue, "messages"), "message"),
+                        human_bytes(number_at(*queue, "bytes")),
                         human_bytes(number_at(*queue, "free_bytes")));
     if (number_at(*queue, "quarantined") != 0) {
-      text += fmt::format("Damaged        {} messages; see `postern queue list`\n",
-                          number_at(*queue, "quarantined"));
+      text += fmt::format("Damaged        {}; see `postern queue list`\n",
+                          counted(number_at(*queue, "quarantined"), "message"));
     }
   }
   text += fmt::format("Connections    {}\n", number_at(status, "connections"));
-  text += fmt::format("Since start    {} recipients relayed, {} delayed, {} failed\n",
-                      number_at(status, "relayed"), number_at(status, "delayed"),
-                      number_at(status, "failed"));
+  text += fmt::format("Since start    {} relayed, {} delayed, {} failed\n",
+                      counted(number_at(status, "relayed"), "recipient"),
+                      number_at(status, "delayed"), number_at(status, "failed"));
+  const std::string expires = text_at(status, "certificate_expires");
+  if (!expires.empty()) {
+    text += fmt::format("Certificate    {}\n", certificate_words(expires, text_at(status, "now")));
+  }
+  const std::string waits = restart_words(status);
+  if (!waits.empty()) text += '\n' + waits;
   return text;
 }
 
@@ -63,7 +108,7 @@ Outcome<> show_status(const std::string& configuration_path) {
     report.warning = fmt::format(
         "the last reload was refused and the configuration from before is in force:\n{}\n"
         "Mend it, see `postern check`, then `postern reload`.",
-        printable(problem));
+        readable_lines(problem));
   }
   report.json = std::move(*result);
   return report;
@@ -73,7 +118,7 @@ Outcome<> reload(const std::string& configuration_path) {
   auto result = ask_relay(configuration_path, {control::Verb::reload, std::nullopt, false});
   if (!result) return std::unexpected(result.error());
   Report report;
-  report.text = "The relay has reloaded its configuration.\n";
+  report.text = "The relay has reloaded its configuration.\n" + restart_words(*result);
   report.json = std::move(*result);
   return report;
 }

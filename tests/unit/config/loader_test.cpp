@@ -13,8 +13,8 @@ TEST(Loader, TakesTheGoodText) {
   EXPECT_EQ(result.configuration->upstreams.at(0).password.text(),
             "upstream-password");  // first line, no CR
   EXPECT_EQ(describe(result, "etc/postern.toml").text,
-            "etc/postern.toml: the configuration is good (1 listeners, 1 users, 1 upstreams, 1 "
-            "DKIM keys)\n");
+            "etc/postern.toml: the configuration is good (1 listener, 1 user, 1 upstream, 1 "
+            "DKIM key)\n");
 }
 
 TEST(Loader, TellsAllProblemsAtOnceSortedByFileAndPlace) {
