@@ -9,6 +9,7 @@
 
 #include "crypto/random.hpp"
 #include "relay/base/log.hpp"
+#include "relay/config/check.hpp"
 #include "relay/config/configuration.hpp"
 #include "relay/service.hpp"
 
@@ -80,7 +81,9 @@ int main(int count, char** values) {
     say(stderr, "posternd: " + ready.error().text());
     return 1;
   }
-  auto loaded = postern::config::load_configuration(arguments.configuration_path);
+  auto loaded = arguments.check_only
+                    ? postern::config::check_configuration(arguments.configuration_path)
+                    : postern::config::load_configuration(arguments.configuration_path);
   for (const auto& problem : loaded.problems) say(stderr, problem.text());
   if (!loaded.configuration) {
     say(stderr, "posternd: the configuration has " + std::to_string(loaded.problems.size()) +
@@ -89,11 +92,15 @@ int main(int count, char** values) {
     return 1;
   }
   if (arguments.check_only) {
-    say(stdout, "the configuration is good");
+    std::fputs(postern::config::describe(loaded, arguments.configuration_path).text.c_str(),
+               stdout);
     return 0;
   }
   postern::Logger log = postern::Logger::to_standard_error(
       arguments.debug ? postern::LogLevel::debug : postern::LogLevel::info);
+  for (const auto& warning : loaded.warnings) {
+    log.event(postern::LogLevel::warning, "configuration-warning").field("warning", warning.text());
+  }
   auto service =
       postern::Service::create(arguments.configuration_path, std::move(loaded.configuration), log);
   if (!service) {

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "relay/config/limits.hpp"
 #include "relay/net/connection.hpp"
 #include "relay/service_parts.hpp"
 #include "relay/snapshots.hpp"
@@ -15,8 +16,6 @@
 namespace postern {
 namespace {
 
-// Time enough to renew by hand; automatic renewal comes 30 days before the end.
-constexpr Duration certificate_warning = std::chrono::days(14);
 constexpr std::size_t workers_max = 4;  // relay/README.md, "Threads"
 
 }  // namespace
@@ -218,7 +217,7 @@ void Service::Parts::begin_shutdown() {
 // At the start, after each reload and every day: no device can send once it has expired.
 void Service::Parts::watch_certificate() {
   const Duration left = configuration->tls->expires() - read_clocks().wall;
-  if (left < certificate_warning) {
+  if (left < config::certificate_warning) {
     log.event(LogLevel::warning, left > Duration(0) ? "certificate-expires" : "certificate-expired")
         .field("at", format_timestamp(configuration->tls->expires()))
         .field("advice", "renew certificate_file of [tls], then `postern reload`");

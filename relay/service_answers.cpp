@@ -40,6 +40,9 @@ Result<std::vector<std::string>> Service::Parts::take(config::LoadResult loaded)
     auto refused = refuse(loaded.problems);
     return std::unexpected(std::move(refused.error()));
   }
+  for (const auto& warning : loaded.warnings) {
+    log.event(LogLevel::warning, "configuration-warning").field("warning", warning.text());
+  }
   find_restart_needed(*loaded.configuration);
   loaded.configuration->listeners = configuration->listeners;  // what really listens
   configuration = std::move(loaded.configuration);

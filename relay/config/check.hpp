@@ -1,5 +1,9 @@
 // The configuration check that `posternd --check-config` and `postern check` share, so that both
 // say the same.
+//
+// Promise: beside what every load checks, it tells what a start would refuse: a state directory or
+// a control socket in a place that posternd cannot use; and a certificate that ends soon. Run by
+// root it takes directories of any user, because posternd runs as another one.
 #pragma once
 
 #include <string>
@@ -8,9 +12,12 @@
 
 namespace postern::config {
 
+[[nodiscard]] LoadResult check_configuration(const std::string& path);
+
 struct CheckReport {
   bool valid = false;
-  // One line a problem, or one that says all is well; each with its line feed.
+  // A line for each problem; or one for each warning and one that says all is well. Each with its
+  // line feed.
   std::string text;
 };
 [[nodiscard]] CheckReport describe(const LoadResult& result, const std::string& path);

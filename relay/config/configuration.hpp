@@ -82,6 +82,7 @@ struct Problem {
 struct LoadResult {
   std::unique_ptr<Configuration> configuration;  // null when there are problems
   std::vector<Problem> problems;
+  std::vector<Problem> warnings;  // of a good configuration: worth a look, no reason to refuse it
 };
 
 // Reads `path` and users.d/*.toml beside it. Relative paths in a file are relative to that file.

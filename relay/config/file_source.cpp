@@ -2,9 +2,12 @@
 #include "relay/config/file_source.hpp"
 
 #include <fmt/format.h>
+#include <pwd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -22,6 +25,33 @@ constexpr std::string_view user_file_ending = ".toml";
 bool is_user_file(const std::string& name) {
   return name.size() > user_file_ending.size() && !name.starts_with('.') &&
          name.ends_with(user_file_ending);
+}
+
+// Who reads: the user's name, else the number.
+std::string own_user() {
+  std::array<char, 4'096> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwuid_r(::geteuid(), &entry, buffer.data(), buffer.size(), &found) == 0 &&
+      found != nullptr) {
+    return found->pw_name;
+  }
+  return std::to_string(::geteuid());
+}
+
+// The error with what to do, where the words so far only say what is wrong.
+template <class T>
+Result<T> with_advice(Result<T> result, const std::string& path) {
+  if (result || result.error().kind != ErrorKind::denied) return result;
+  Error error = std::move(result).error();
+  if (error.detail.find("belongs to user id") != std::string::npos) {
+    error.detail += fmt::format("; run: chown {} {}", own_user(), path);
+  } else if (error.detail.find("chmod") == std::string::npos) {
+    error.detail += fmt::format(
+        "; user {} may not open it: look at the owner and mode of it and of the directories above",
+        own_user());
+  }
+  return std::unexpected(std::move(error));
 }
 
 }  // namespace
@@ -44,18 +74,11 @@ std::string absolute_path(const std::string& path) {
 }
 
 Result<std::string> DiskFiles::read(const std::string& path, std::size_t bytes_max) {
-  return read_file(path, bytes_max);
+  return with_advice(read_file(path, bytes_max), path);
 }
 
 Result<Secret> DiskFiles::read_secret(const std::string& path, std::size_t bytes_max) {
-  auto secret = read_secret_file(path, bytes_max);
-  if (secret) return secret;
-  Error error = std::move(secret).error();
-  if (error.kind == ErrorKind::denied && error.detail.find("chmod") == std::string::npos) {
-    error.detail += fmt::format(
-        "; `chmod 600 {}` keeps it to its owner, who must be the relay's user or root", path);
-  }
-  return std::unexpected(std::move(error));
+  return with_advice(read_secret_file(path, bytes_max), path);
 }
 
 Result<std::string> DiskFiles::read_user_file(const std::string& path, std::size_t bytes_max) {
@@ -69,7 +92,7 @@ Result<std::string> DiskFiles::read_user_file(const std::string& path, std::size
             "owner, who must be the relay's user or root",
             path));
   }
-  return read_file(path, bytes_max);
+  return with_advice(read_file(path, bytes_max), path);
 }
 
 Result<std::vector<std::string>> DiskFiles::user_files(const std::string& directory) {

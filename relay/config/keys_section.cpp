@@ -1,7 +1,9 @@
 // [[dkim]]: the keys that sign outgoing mail, one table a domain and selector.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "relay/base/text.hpp"
@@ -24,6 +26,27 @@ std::optional<std::string> read_dns_name(TableReader& table, std::string_view ke
   table.problem(text->place, fmt::format("{} is {}; allowed is a DNS name such as \"{}\"", key,
                                          shown(text->value), example));
   return std::nullopt;
+}
+
+// A provider that asks for signatures refuses such mail, or lets it end among the spam.
+void warn_of_unsigned_mail(LoadContext& context) {
+  std::set<std::string> told;
+  for (const auto& [name, user] : context.into.users) {
+    for (const auto& sender : user.senders) {
+      const std::string& text = sender.text();
+      const std::string domain = to_lower(text.substr(text.rfind('@') + 1));
+      if (domain.starts_with('*')) continue;  // not one domain
+      // A parent's key signs too, as submission/submission_policy.cpp chooses.
+      const bool has_key = std::ranges::any_of(context.into.dkim_keys, [&](const auto& key) {
+        return domain == key->domain() || domain.ends_with('.' + key->domain());
+      });
+      if (has_key || !told.insert(domain).second) continue;
+      context.warnings.add(context.user_places.at(name),
+                           fmt::format("warning: mail from {} will leave unsigned; `postern dkim "
+                                       "generate {}` makes the keys for a [[dkim]]",
+                                       shown(domain), domain));
+    }
+  }
 }
 
 }  // namespace
@@ -58,6 +81,7 @@ void read_dkim_keys(TableReader& root, LoadContext& context) {
                     fmt::format("private_key_file cannot be used: {}", key.error().text()));
     }
   }
+  warn_of_unsigned_mail(context);
 }
 
 }  // namespace postern::config

@@ -27,6 +27,9 @@ inline constexpr std::size_t list_items_max = 1'000;  // patterns are walked one
 // sockaddr_un has room for 108 octets with the ending NUL (unix(7)).
 inline constexpr std::size_t socket_path_bytes_max = 107;
 
+// Time enough to renew by hand; automatic renewal comes 30 days before the end.
+inline constexpr Duration certificate_warning = std::chrono::days(14);
+
 // --- How many of a kind.
 // ---------------------------------------------------------------------------------------
 inline constexpr std::size_t listeners_max = 64;

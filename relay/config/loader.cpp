@@ -51,10 +51,13 @@ void read_user_directory(LoadContext& context) {
   }
 }
 
-LoadResult finish(Problems& problems, std::unique_ptr<Configuration> configuration) {
+LoadResult finish(Problems& problems, Problems& warnings,
+                  std::unique_ptr<Configuration> configuration) {
   LoadResult result;
   result.problems = problems.take_sorted();
-  if (result.problems.empty()) result.configuration = std::move(configuration);
+  if (!result.problems.empty()) return result;
+  result.warnings = warnings.take_sorted();
+  result.configuration = std::move(configuration);
   return result;
 }
 
@@ -81,7 +84,7 @@ LoadResult load_from_text(std::string_view text, const std::string& path, FileSo
   } else {
     read_user_directory(context);  // its problems can be told all the same
   }
-  return finish(problems, std::move(configuration));
+  return finish(problems, context.warnings, std::move(configuration));
 }
 
 LoadResult load_configuration(const std::string& path) {
@@ -89,8 +92,12 @@ LoadResult load_configuration(const std::string& path) {
   const auto text = files.read(path, configuration_bytes_max);
   if (text) return load_from_text(*text, path, files);
   Problems problems;
-  problems.add({path, 0, 0}, text.error().text());
-  return finish(problems, nullptr);
+  const std::string advice = text.error().kind == ErrorKind::not_found
+                                 ? "; make it, or name the right file with --config FILE"
+                                 : "";
+  problems.add({path, 0, 0}, text.error().text() + advice);
+  Problems no_warnings;
+  return finish(problems, no_warnings, nullptr);
 }
 
 Result<Whereabouts> read_whereabouts(const std::string& path) {

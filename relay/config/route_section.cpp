@@ -54,6 +54,16 @@ std::vector<std::string> read_names(TableReader& table, std::string_view key, st
   return names;
 }
 
+bool takes_everything(const policy::Route& route) {
+  const auto every = [](const auto& texts, const auto& text_of) {
+    return texts.empty() ||
+           std::ranges::any_of(texts, [&](const auto& item) { return text_of(item) == "*"; });
+  };
+  const auto pattern_text = [](const policy::AddressPattern& pattern) { return pattern.text(); };
+  return every(route.recipients, pattern_text) && every(route.senders, pattern_text) &&
+         every(route.users, [](const std::string& name) { return name; });
+}
+
 }  // namespace
 
 void read_routes(TableReader& root, LoadContext& context) {
@@ -67,7 +77,9 @@ void read_routes(TableReader& root, LoadContext& context) {
                    "upstreams to use, in which order");
     }
   }
+  Place last;
   for (TableReader& table : root.tables("route", routes_max)) {
+    last = table.place();
     policy::Route route;
     route.recipients = read_patterns(table, "recipients");
     route.senders = read_patterns(table, "senders");
@@ -78,6 +90,11 @@ void read_routes(TableReader& root, LoadContext& context) {
         read_names(table, "upstreams", "upstream", context.upstream_places, false, true);
     table.finish();
     context.into.routes.push_back(std::move(route));
+  }
+  if (root.has("route") && std::ranges::none_of(context.into.routes, takes_everything)) {
+    context.warnings.add(last,
+                         "warning: mail that fits no [[route]] waits and comes back at its "
+                         "lifetime's end; a last [[route]] with nothing but upstreams takes it");
   }
 }
 

@@ -29,6 +29,7 @@ struct LoadContext {
   std::map<std::string, Place, std::less<>>
       upstream_places;         // so that routes do not complain twice
   bool users_complete = true;  // false: a file of users could not be read
+  Problems warnings = {};      // told when there is no problem
 };
 
 void read_server(TableReader& root, LoadContext& context);     // [server]

@@ -60,10 +60,45 @@ std::string_view line_of(std::string_view text, std::uint32_t line) {
   return text.substr(0, text.find('\n'));
 }
 
+// What is probably wrong, for a person who never heard of the parser; empty when the line does not
+// tell. Never quotes the line: it may hold a secret.
+std::string_view probable_mistake(std::string_view description, std::string_view line) {
+  if (description.find("redefine") != std::string_view::npos)
+    return "this key or section is there already; take one of them away";
+  line = line.substr(0, line.find_last_not_of(" \t\r") + 1);
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  const std::size_t equals = line.find('=');
+  if (line.starts_with('[') && equals == std::string_view::npos && !line.ends_with(']'))
+    return "this section's name lacks its closing bracket: [name], or [[name]] for one of several";
+  if (equals == std::string_view::npos) return {};
+  std::string_view value = line.substr(equals + 1);
+  value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
+  if (value.empty() || value.starts_with('#')) return "there is no value behind the =";
+  const bool quoted = value.starts_with('"') || value.starts_with('\'');
+  if (quoted && value.find(value.front(), 1) == std::string_view::npos)
+    return "this text lacks its closing quote";
+  if (value.starts_with('"') && value.find('\\') != std::string_view::npos)
+    return "a backslash in a text is written twice: \"a\\\\b\"";
+  if (is_letter(value.front()) || value.starts_with('/') || value.find('@') < value.find('"'))
+    return "a text stands between quotes: key = \"value\"";
+  return {};
+}
+
 }  // namespace
 
 std::optional<toml::table> parse_toml(std::string_view text, const std::string& file,
                                       Problems& problems) {
+  if (text.find('\0') != std::string_view::npos || text.starts_with("\xff\xfe") ||
+      text.starts_with("\xfe\xff")) {
+    problems.add({file, 0, 0}, "this file is not UTF-8 text (UTF-16?); save it as UTF-8");
+    return std::nullopt;
+  }
+  if (!is_valid_utf8(text)) {
+    std::uint32_t line = 1;
+    while (is_valid_utf8(line_of(text, line))) ++line;
+    problems.add({file, line, 1}, "this line is not UTF-8 text (Latin-1?); save the file as UTF-8");
+    return std::nullopt;
+  }
   if (auto flaw = find_text_flaw(text)) {
     problems.add({file, flaw->line, flaw->column}, std::move(flaw->message));
     return std::nullopt;
@@ -77,6 +112,9 @@ std::optional<toml::table> parse_toml(std::string_view text, const std::string& 
   // The parser quotes pieces of what it read: not where that may be a verifier or a password.
   if (to_lower(line_of(text, place.line)).find("password") != std::string::npos) {
     problems.add(place, "this line is not valid TOML; a text stands between quotes on one line");
+  } else if (const auto mistake = probable_mistake(error.description(), line_of(text, place.line));
+             !mistake.empty()) {
+    problems.add(place, std::string(mistake));
   } else {
     problems.add(place, fmt::format("this is not valid TOML: {}", shown(error.description())));
   }
@@ -292,6 +330,10 @@ std::vector<TableReader> TableReader::tables(std::string_view key, std::size_t t
     }
   }
   return all;
+}
+
+void TableReader::refuse(std::string_view key, std::string message) {
+  if (find(key) != nullptr) problem(place_of(key), std::move(message));
 }
 
 void TableReader::finish() {

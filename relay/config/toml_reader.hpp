@@ -54,6 +54,8 @@ class TableReader {
   void problem(const Place& place, std::string message) {
     problems_->add(place, std::move(message));
   }
+  // A key that does not belong here and deserves words of its own: a problem when it is there.
+  void refuse(std::string_view key, std::string message);
   void finish();
 
  private:

@@ -77,7 +77,10 @@ std::shared_ptr<const crypto::TlsClientContext> read_roots(TableReader& table, L
 }
 
 void read_login(TableReader& table, LoadContext& context, Upstream& upstream) {
-  const bool names_user = table.has("username");
+  table.refuse("password",
+               "a password does not stand in this file; write it into a file of its own with mode "
+               "600 and name that by password_file");
+  const bool names_user = table.has("username") && !table.has("password");  // told once is enough
   const bool names_password = table.has("password_file");
   const auto user = table.text("username");
   const auto file = table.text("password_file");

@@ -87,9 +87,10 @@ void SubmissionDriver::recognise_wrong_port(ByteView first_octets) {
   if (implicit_tls_ || !crypto::looks_like_client_hello(first_octets)) return;
   services_.log.event(LogLevel::warning, "tls-on-starttls-port")
       .field("client_address", connection_->peer().address.text())
-      .field("advice",
-             "the device speaks TLS at once: set it to STARTTLS, or to the port with implicit TLS "
-             "(465)");
+      .field(
+          "advice",
+          "the device speaks TLS at once where the listener wants STARTTLS: set it to STARTTLS, or "
+          "to the port of a listener with tls = \"implicit\"");
 }
 
 // Lets the session work until it waits for somebody: the client, us, or the client's reading of our

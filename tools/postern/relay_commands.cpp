@@ -94,6 +94,19 @@ std::string status_text(const Json& status) {
   return text;
 }
 
+Json json_of(const std::vector<config::Problem>& problems) {
+  Json list = Json::array();
+  for (const config::Problem& problem : problems) {
+    Json item;
+    item["file"] = problem.file;
+    item["line"] = problem.line;
+    item["column"] = problem.column;
+    item["message"] = problem.message;
+    list.push_back(std::move(item));
+  }
+  return list;
+}
+
 }  // namespace
 
 Outcome<> show_status(const std::string& configuration_path) {
@@ -124,21 +137,14 @@ Outcome<> reload(const std::string& configuration_path) {
 }
 
 Outcome<> check_configuration(const std::string& configuration_path) {
-  const config::LoadResult result = config::load_configuration(configuration_path);
+  const config::LoadResult result = config::check_configuration(configuration_path);
   const config::CheckReport checked = config::describe(result, configuration_path);
   Report report;
   report.text = checked.text;
   report.exit_code = checked.valid ? 0 : exit_failed;
   report.json["valid"] = checked.valid;
-  report.json["problems"] = Json::array();
-  for (const config::Problem& problem : result.problems) {
-    Json item;
-    item["file"] = problem.file;
-    item["line"] = problem.line;
-    item["column"] = problem.column;
-    item["message"] = problem.message;
-    report.json["problems"].push_back(std::move(item));
-  }
+  report.json["problems"] = json_of(result.problems);
+  report.json["warnings"] = json_of(result.warnings);
   if (!checked.valid)
     report.warning = "Mend these, then check again; the running relay keeps what it has.";
   return report;
