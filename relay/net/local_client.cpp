@@ -70,9 +70,12 @@ Result<> connect_to(int descriptor, const LocalAddress& address, const std::stri
         if (!deadline.pause()) return fail_timeout(operation);
         break;
       case ENOENT:
-      case ECONNREFUSED:
         return fail(ErrorKind::not_found, operation,
-                    "posternd is not running (nobody answers on this socket)");
+                    "there is no such socket: posternd is not running, or it was started with "
+                    "another control_socket");
+      case ECONNREFUSED:  // a file left behind by a process that was killed
+        return fail(ErrorKind::not_found, operation,
+                    "posternd is not running: it has ended and left its socket behind");
       case EACCES:
       case EPERM:
         return fail(ErrorKind::denied, operation,

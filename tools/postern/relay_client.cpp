@@ -2,11 +2,14 @@
 #include "relay_client.hpp"
 
 #include <fmt/format.h>
+#include <pwd.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <utility>
 
 #include "relay/config/configuration.hpp"
+#include "relay/config/file_source.hpp"
 #include "relay/net/local_socket.hpp"
 
 namespace postern::tools {
@@ -15,6 +18,19 @@ namespace {
 
 // A reload reads keys and users; a list reads the queue. Nobody waits longer at a terminal.
 constexpr Duration answer_timeout = std::chrono::seconds(30);
+
+// " or as postern": whose the socket is, or its directory when that may not be looked into.
+std::string owner_words(const std::string& socket) {
+  struct stat facts{};
+  if (::stat(socket.c_str(), &facts) != 0 &&
+      ::stat(config::directory_of(socket).c_str(), &facts) != 0) {
+    return {};
+  }
+  if (facts.st_uid == 0) return {};
+  const passwd* const owner = ::getpwuid(facts.st_uid);
+  return owner == nullptr ? fmt::format(" or as user id {}", facts.st_uid)
+                          : fmt::format(" or as {}", owner->pw_name);
+}
 
 struct Asked {
   Outcome<Json> outcome;
@@ -28,13 +44,15 @@ Asked ask(const std::string& configuration_path, const control::Request& request
   const auto line = net::ask_local_server(where->control_socket, control::encode_request(request),
                                           answer_timeout);
   if (!line) {
+    if (line.error().kind == ErrorKind::denied) {
+      return {stop(line.error().text(),
+                   fmt::format("Run the command as root{}.", owner_words(where->control_socket)))};
+    }
     if (line.error().kind != ErrorKind::not_found) return {stop(line.error())};
     return {
-        stop(fmt::format("the relay is not running (no control socket at {})",
-                         where->control_socket),
-             fmt::format(
-                 "Start it with `systemctl start postern`, or by hand with `posternd --config {}`.",
-                 configuration_path)),
+        stop(line.error().text(),
+             fmt::format("Start posternd with --config {}, or by the service manager that runs it.",
+                         configuration_path)),
         false};
   }
   const auto response = control::decode_response(*line);

@@ -229,7 +229,8 @@ TEST_F(LocalSocketTest, AskingNobodyAndASilentServerIsToldInWords) {
   ASSERT_FALSE(nobody.has_value());
   EXPECT_EQ(nobody.error().kind, ErrorKind::not_found);
   EXPECT_EQ(nobody.error().text(), "ask posternd at " + path +
-                                       ": posternd is not running (nobody answers on this socket)");
+                                       ": there is no such socket: posternd is not running, or it "
+                                       "was started with another control_socket");
   std::vector<LocalServer::Answer> never;
   listen([&](std::string_view, LocalServer::Answer answer) { never.push_back(std::move(answer)); });
   with_thread([&] {
