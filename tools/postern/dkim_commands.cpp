@@ -166,7 +166,9 @@ Outcome<> generate_dkim_keys(const std::string& configuration_path, const DkimOr
       return std::unexpected(done.error());
     }
   }
-  return report_of(domain, keys);
+  Report report = report_of(domain, keys);
+  tell_ownership(configuration_path, directory, report);
+  return report;
 }
 
 }  // namespace postern::tools

@@ -178,6 +178,7 @@ Outcome<> add_user(const std::string& configuration_path, const UserAddition& ad
   report.json["file"] = path;
   tell_device_settings(configuration_path, addition.name, *credential, report);
   tell_reload(reload_if_running(configuration_path), report);
+  tell_ownership(configuration_path, config::directory_of(path), report);
   return report;
 }
 
@@ -269,6 +270,7 @@ Outcome<> change_password(const std::string& configuration_path, const std::stri
   report.json["file"] = path;
   tell_device_settings(configuration_path, name, *credential, report);
   tell_reload(reload_if_running(configuration_path), report);
+  tell_ownership(configuration_path, config::directory_of(path), report);
   return report;
 }
 
