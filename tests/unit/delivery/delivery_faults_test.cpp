@@ -74,7 +74,7 @@ TEST_F(DeliveryFaultsTest, RecordsAgainInsteadOfDeliveringAgainWhenTheStoreIsBus
   upstream.say(0, "250 2.0.0 taken");
   EXPECT_TRUE(until([this] { return logged("attempt-not-recorded"); }));
   let_go.set_value();
-  ASSERT_TRUE(until([this] { return storage->post(storage::DiscardSpool{1'000'000}); }));
+  ASSERT_TRUE(until([this] { return post_to_storage(); }));
   EXPECT_TRUE(stored(id));
   ASSERT_TRUE(until_gone(id));
   EXPECT_EQ(upstream.messages.size(), 1U) << "it was delivered twice";

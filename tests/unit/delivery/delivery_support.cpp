@@ -165,6 +165,10 @@ QueueId DeliveryTest::queue(const Mail& mail) {
   return summary.id;
 }
 
+bool DeliveryTest::post_to_storage() {
+  return storage->post(storage::LoadFigures{[](const Result<storage::QueueFigures>&) {}});
+}
+
 std::promise<void> DeliveryTest::block_storage() {
   std::promise<void> let_go;
   std::promise<void> blocked;
@@ -175,7 +179,7 @@ std::promise<void> DeliveryTest::block_storage() {
       }};
   EXPECT_TRUE(storage->post(std::move(request)));
   blocked.get_future().wait();
-  while (storage->post(storage::DiscardSpool{1'000'000})) {
+  while (post_to_storage()) {
   }
   return let_go;
 }

@@ -58,6 +58,8 @@ class DeliveryTest : public ::testing::Test {
   [[nodiscard]] storage::NewMessage seal(const Mail& mail);
   void insert(storage::NewMessage message, std::optional<std::uint64_t> token = std::nullopt);
 
+  // A request that changes nothing; false when the mailbox is full.
+  [[nodiscard]] bool post_to_storage();
   // Keeps the storage thread busy and its mailbox full until the returned promise is kept.
   [[nodiscard]] std::promise<void> block_storage();
 

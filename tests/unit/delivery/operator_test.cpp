@@ -83,7 +83,7 @@ TEST_F(OperatorTest, ABusyStoreRefusesAHoldWhichIsThenTakenBack) {
   EXPECT_NE(refusal(QueueChange::remove, QueueId{77}).find("try again"), std::string::npos)
       << "what only the store knows";
   let_go.set_value();
-  ASSERT_TRUE(until([this] { return storage->post(storage::DiscardSpool{1'000'000}); }));
+  ASSERT_TRUE(until([this] { return post_to_storage(); }));
   EXPECT_TRUE(until_gone(id)) << "it is not held and goes out when it is due";
 }
 
