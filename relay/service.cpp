@@ -204,6 +204,7 @@ void Service::Parts::watch_signals() {
 void Service::Parts::begin_shutdown() {
   if (waiter.joinable()) return;
   static_cast<void>(supervisor.notify("STOPPING=1"));
+  if (watchdog) watchdog->stop_asking();
   control.reset();
   for (auto& worker : workers) worker->begin_stop();
   waiter = std::thread([this] {
@@ -225,6 +226,31 @@ void Service::Parts::watch_certificate() {
   certificate_timer->start(std::chrono::days(1), [this] { watch_certificate(); });
 }
 
+// Storage, delivery and each worker; this loop shows by asking that it turns itself.
+void Service::Parts::start_watchdog() {
+  const auto interval = supervisor.watchdog_interval();
+  if (!interval) return;
+  std::vector<Watchdog::Ask> threads;
+  threads.emplace_back([this](Callback<> answer) {
+    storage::LoadSummaries request{.messages_max = 1, .after = QueueId(), .done = {}};
+    request.done = [this, answer = std::move(answer)](const auto&) mutable {
+      static_cast<void>(loop->post(std::move(answer)));
+    };
+    return storage->post(std::move(request));
+  });
+  threads.emplace_back([this](Callback<> answer) {
+    return delivery->ask_facts(*loop,
+                               [answer = std::move(answer)](const auto&) mutable { answer(); });
+  });
+  for (auto& worker : workers) {
+    threads.emplace_back([this, asked = worker.get()](Callback<> answer) {
+      return asked->ask_alive(*loop, std::move(answer));
+    });
+  }
+  watchdog = std::make_unique<Watchdog>(*loop, supervisor, *interval, std::move(threads));
+  watchdog->start();
+}
+
 int Service::run() {
   Parts& parts = *parts_;
   parts.delivery->start();
@@ -234,6 +260,7 @@ int Service::run() {
       .field("hostname", parts.configuration->hostname)
       .field("workers", parts.workers.size());
   static_cast<void>(parts.supervisor.notify("READY=1"));
+  parts.start_watchdog();
   parts.loop->run();
   parts.waiter.join();
   parts.gatekeeper->save_counters();

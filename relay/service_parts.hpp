@@ -19,6 +19,7 @@
 #include "relay/service.hpp"
 #include "relay/submission/gatekeeper.hpp"
 #include "relay/submission/submission_worker.hpp"
+#include "relay/watchdog.hpp"
 #include "storage/storage_thread.hpp"
 
 namespace postern {
@@ -52,6 +53,7 @@ struct Service::Parts {
 
   std::unique_ptr<net::Loop> loop;
   std::unique_ptr<net::Timer> certificate_timer;
+  std::unique_ptr<Watchdog> watchdog;  // none where the supervisor waits for no sign of life
   std::optional<crypto::QueueKey> queue_key;
   std::unique_ptr<storage::StorageThread> storage;
   std::unique_ptr<submission::Gatekeeper> gatekeeper;
@@ -70,6 +72,7 @@ struct Service::Parts {
   Result<> open_control();
   void watch_signals();
   void watch_certificate();
+  void start_watchdog();
   void reload(ReloadAnswer answer);
   void begin_reload();
   [[nodiscard]] Result<std::vector<std::string>> take(config::LoadResult loaded);

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -113,7 +115,21 @@ Result<int> duplicate_socket(int descriptor) {
   return copy;
 }
 
-Supervisor Supervisor::from_environment() { return Supervisor(take_variable("NOTIFY_SOCKET")); }
+Supervisor Supervisor::from_environment() {
+  std::string path = take_variable("NOTIFY_SOCKET");
+  const std::string process = take_variable("WATCHDOG_PID");
+  const auto microseconds = parse_decimal<std::int64_t>(take_variable("WATCHDOG_USEC"));
+  // Without WATCHDOG_PID the watchdog means every process that got the variable.
+  const bool ours = process.empty() || parse_decimal<pid_t>(process) == getpid();
+  std::optional<Duration> interval;
+  if (!path.empty() && ours && microseconds && *microseconds > 0) {
+    constexpr auto most =
+        std::chrono::duration_cast<std::chrono::microseconds>(watchdog_interval_max).count();
+    interval = std::chrono::duration_cast<Duration>(
+        std::chrono::microseconds(std::min<std::int64_t>(*microseconds, most)));
+  }
+  return Supervisor(std::move(path), interval);
+}
 
 Result<> Supervisor::notify(std::string_view state) const {
   if (path_.empty()) return {};

@@ -7,12 +7,14 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "relay/base/clock.hpp"
 #include "relay/base/error.hpp"
 #include "relay/base/socket_address.hpp"
 
@@ -39,18 +41,26 @@ struct HandedOverSocket {
 // Another descriptor of the same listening socket, closed on exec.
 [[nodiscard]] Result<int> duplicate_socket(int descriptor);
 
+// A longer interval would watch nothing; it is taken as this one.
+inline constexpr Duration watchdog_interval_max = std::chrono::days(1);
+
 // Whoever started the daemon and listens at NOTIFY_SOCKET.
 class Supervisor {
  public:
   Supervisor() = default;  // nobody listens
   [[nodiscard]] static Supervisor from_environment();
-  // sd_notify(3): "READY=1", "STOPPING=1", "RELOADING=1" (MONOTONIC_USEC, which systemd asks for
-  // with it, is added). Nothing happens where nobody listens.
+  // sd_watchdog_enabled(3): "WATCHDOG=1" must come at least once in this time; nothing where nobody
+  // waits for it.
+  [[nodiscard]] std::optional<Duration> watchdog_interval() const { return watchdog_interval_; }
+  // sd_notify(3): "READY=1", "STOPPING=1", "WATCHDOG=1", "RELOADING=1" (MONOTONIC_USEC, which
+  // systemd asks for with it, is added). Nothing happens where nobody listens.
   [[nodiscard]] Result<> notify(std::string_view state) const;
 
  private:
-  explicit Supervisor(std::string path) : path_(std::move(path)) {}
+  Supervisor(std::string path, std::optional<Duration> watchdog_interval)
+      : path_(std::move(path)), watchdog_interval_(watchdog_interval) {}
   std::string path_;
+  std::optional<Duration> watchdog_interval_;
 };
 
 }  // namespace postern::net

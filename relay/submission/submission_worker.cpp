@@ -125,6 +125,12 @@ void SubmissionWorker::connection_ended(std::uint64_t id) {
   if (stopping_ && drivers_.empty()) loop_->stop();
 }
 
+bool SubmissionWorker::ask_alive(net::Loop& home, Callback<> answer) {
+  return loop_->post([&home, answer = std::move(answer)]() mutable {
+    static_cast<void>(home.post(std::move(answer)));
+  });
+}
+
 void SubmissionWorker::begin_stop() {
   static_cast<void>(loop_->post([this] { stop_on_loop(); }));
 }

@@ -39,8 +39,10 @@ class SubmissionWorker {
   [[nodiscard]] Result<> listen(ListenerPlan& plan);
   void start();
   void configure(PolicySnapshot policy);  // from any thread; for connections to come
-  void begin_stop();                      // from any thread; returns at once
-  void join();                            // after begin_stop()
+  // From any thread: `answer` runs on `home` once this loop has come to the question.
+  [[nodiscard]] bool ask_alive(net::Loop& home, Callback<> answer);
+  void begin_stop();  // from any thread; returns at once
+  void join();        // after begin_stop()
 
  private:
   SubmissionWorker(std::unique_ptr<net::Loop> loop, SubmissionServices& services,

@@ -3,9 +3,12 @@
 import contextlib
 import datetime
 import json
+import os
 import re
+import socket
 import sqlite3
 import subprocess
+import unittest.mock
 
 from relay import OWNER, program
 from support import InteropTest, simple_message
@@ -43,6 +46,16 @@ class ServiceLife(InteropTest):
         relay.text = relay.text.replace('control_socket = "control"', 'control_socket = "no/such/control"')
         relay.configuration.write_text(relay.text)
         self.assertIn("no/such does not exist and cannot be made", self.fail_to_start(relay))
+
+    def test_the_supervisors_watchdog_is_fed_once_the_relay_is_ready(self):
+        relay = self.relay_to(self.start_upstream())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+            supervisor.bind(str(relay.directory / "notify"))
+            supervisor.settimeout(START_SECONDS_MAX)
+            variables = {"NOTIFY_SOCKET": str(relay.directory / "notify"), "WATCHDOG_USEC": "2000000"}
+            with unittest.mock.patch.dict(os.environ, variables), relay:
+                said = [supervisor.recv(256) for _ in range(4)]
+            self.assertEqual(said, [b"READY=1"] + 3 * [b"WATCHDOG=1"])
 
     def test_what_waits_for_a_restart_is_not_forgotten(self):
         def restart_needed():
