@@ -1,0 +1,115 @@
+// A configuration dropped on the EFI partition; see storage.hpp.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+#include "firmware/init/process.hpp"
+#include "firmware/init/storage.hpp"
+#include "firmware/init/system.hpp"
+
+namespace postern::firmware {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char main_file[] = "postern.toml";
+constexpr std::array directories = {"users.d", "tls", "dkim", "secrets"};
+constexpr char problems_file[] = "POSTERN-PROBLEMS.TXT";
+
+bool give(const std::string& path, unsigned mode) {
+  return ::chmod(path.c_str(), mode) == 0 && ::chown(path.c_str(), relay_user, relay_user) == 0;
+}
+
+bool copy_file(const std::string& from, const std::string& to) {
+  const auto content = read_file(from);
+  return content && write_file(to, *content, 0600) && give(to, 0600);
+}
+
+bool copy_directory(const std::string& from, const std::string& to) {
+  if (::mkdir(to.c_str(), 0700) != 0 && errno != EEXIST) return false;
+  if (!give(to, 0700)) return false;
+  for (const std::string& name : directory_names(from)) {
+    struct stat facts{};
+    const std::string file = from + "/" + name;
+    if (::stat(file.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) &&
+        !copy_file(file, to + "/" + name))
+      return false;
+  }
+  return true;
+}
+
+// What was there and is not in the drop stays: a new postern.toml alone keeps users and keys.
+bool copy_configuration(const std::string& from, const std::string& to) {
+  std::error_code error;
+  fs::remove_all(to, error);
+  if (::mkdir(to.c_str(), 0700) != 0 || !give(to, 0700)) return false;
+  for (const char* name : directories) {
+    const std::string part = std::string("/") + name;
+    for (const std::string& source : {std::string(configuration_directory), from}) {
+      struct stat facts{};
+      if (::stat((source + part).c_str(), &facts) == 0 && !copy_directory(source + part, to + part))
+        return false;
+    }
+  }
+  return copy_file(from + "/" + main_file, to + "/" + main_file);
+}
+
+bool put_in_force(const std::string& fresh) {
+  const std::string old = std::string(configuration_directory) + ".old";
+  std::error_code error;
+  fs::remove_all(old, error);
+  if (::rename(configuration_directory, old.c_str()) != 0 && errno != ENOENT) return false;
+  if (::rename(fresh.c_str(), configuration_directory) != 0) return false;
+  ::sync();
+  return true;
+}
+
+// Overwritten in place before its name goes: FAT keeps the octets of a removed file.
+void shred(const std::string& path) {
+  const auto content = read_file(path);
+  if (content && !write_file(path, std::string(content->size(), '\0')))
+    say("could not overwrite " + path);
+  if (::unlink(path.c_str()) != 0) say_errno("could not remove " + path, errno);
+}
+
+void shred_drop(const std::string& place) {
+  for (const char* name : directories) {
+    const std::string directory = place + "/" + name;
+    for (const std::string& file : directory_names(directory)) shred(directory + "/" + file);
+    ::rmdir(directory.c_str());
+  }
+  shred(place + "/" + main_file);
+  ::unlink((place + "/" + problems_file).c_str());
+  ::sync();
+}
+
+}  // namespace
+
+DropResult take_drop(const std::string& mounted) {
+  if (::access((mounted + "/" + main_file).c_str(), F_OK) != 0) return DropResult::nothing;
+  const std::string fresh = std::string(configuration_directory) + ".new";
+  std::string problems = "the files could not be copied to the data partition; is it full?\n";
+  if (copy_configuration(mounted, fresh) &&
+      run_and_wait({"/usr/sbin/posternd", "--check-config", "--config", fresh + "/" + main_file},
+                   relay_user, &problems) == 0 &&
+      put_in_force(fresh)) {
+    shred_drop(mounted);
+    say("the dropped configuration is in force; it was removed from the EFI partition");
+    return DropResult::taken;
+  }
+  std::error_code error;
+  fs::remove_all(fresh, error);
+  say("the dropped configuration is refused; the one in force, if any, stays:");
+  for (const std::string_view line : split(problems, '\n')) say(line);
+  if (!write_file(mounted + "/" + problems_file, problems))
+    say("its problems could not be written beside it");
+  return DropResult::refused;
+}
+
+}  // namespace postern::firmware

@@ -1,0 +1,30 @@
+// Starting programs of the image with no more rights than they need.
+//
+// Promise: a program started for a user has that user alone, no capability but the one to listen on
+// ports below 1024 where asked for, and cannot gain any.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace postern::firmware {
+
+struct Launch {
+  std::vector<std::string> words;  // the program's path first
+  std::vector<std::string> environment;
+  unsigned user = 0;
+  bool low_ports = false;
+  int output = -1;  // for standard output and error; -1: the console
+};
+
+// The new process's id, or -1.
+[[nodiscard]] pid_t launch(const Launch& what);
+
+// The exit code, or -1 when it did not end by itself. Output goes to `output` (at most 64 KiB) or
+// the console.
+[[nodiscard]] int run_and_wait(const std::vector<std::string>& words, unsigned user,
+                               std::string* output);
+
+}  // namespace postern::firmware

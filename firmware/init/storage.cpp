@@ -1,0 +1,123 @@
+// The data partition; see the header.
+#include "firmware/init/storage.hpp"
+
+#include <fcntl.h>
+#include <linux/blkpg.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+#include "firmware/init/partition_table.hpp"
+#include "firmware/init/process.hpp"
+#include "firmware/init/system.hpp"
+
+namespace postern::firmware {
+
+namespace {
+
+constexpr std::uint64_t data_block_bytes = 4096;
+// EXT4_IOC_RESIZE_FS of the kernel's fs/ext4/ext4.h, which no header exports.
+constexpr unsigned long resize_file_system = _IOW('f', 16, std::uint64_t);
+
+bool write_at(int fd, const std::vector<std::uint8_t>& bytes, std::uint64_t sector) {
+  const auto at = static_cast<off_t>(sector * sector_bytes);
+  return ::pwrite(fd, bytes.data(), bytes.size(), at) == static_cast<ssize_t>(bytes.size()) &&
+         ::fsync(fd) == 0;
+}
+
+// /dev/vda5 lies on /dev/vda, /dev/mmcblk0p5 on /dev/mmcblk0: sysfs knows.
+std::string medium_of(const std::string& device) {
+  char resolved[PATH_MAX];
+  if (::realpath(("/sys/class/block/" + device.substr(5)).c_str(), resolved) == nullptr) return {};
+  std::string path = resolved;
+  path.resize(path.rfind('/'));
+  return "/dev/" + path.substr(path.rfind('/') + 1);
+}
+
+void grow_partition(const std::string& device) {
+  const std::string medium = medium_of(device);
+  const int fd = ::open(medium.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return say_errno("the medium " + medium, errno);
+  std::uint64_t bytes = 0;
+  std::vector<std::uint8_t> front(table_sectors * sector_bytes);
+  if (::ioctl(fd, BLKGETSIZE64, &bytes) == 0 &&
+      ::pread(fd, front.data(), front.size(), 0) == static_cast<ssize_t>(front.size())) {
+    const auto grown = grow_last_partition(front, bytes / sector_bytes);
+    // The copy at the end first: while one of the two is whole, the medium is readable.
+    if (grown && write_at(fd, grown->back, bytes / sector_bytes - (table_sectors - 1)) &&
+        write_at(fd, grown->front, 0)) {
+      blkpg_partition partition{};
+      partition.pno = static_cast<int>(grown->partition_number);
+      partition.start = static_cast<long long>(grown->partition_first * sector_bytes);
+      partition.length = static_cast<long long>(grown->partition_sectors * sector_bytes);
+      blkpg_ioctl_arg order{BLKPG_RESIZE_PARTITION, 0, sizeof partition, &partition};
+      if (::ioctl(fd, BLKPG, &order) != 0)
+        say_errno("the data partition could not grow", errno);
+      else
+        say("the data partition now reaches to the end of " + medium);
+    }
+  }
+  ::close(fd);
+}
+
+void grow_file_system(const std::string& device) {
+  std::uint64_t bytes = 0;
+  const int fd = ::open(device.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    if (::ioctl(fd, BLKGETSIZE64, &bytes) != 0) bytes = 0;
+    ::close(fd);
+  }
+  const int directory = ::open("/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  std::uint64_t blocks = bytes / data_block_bytes;
+  if (directory >= 0 && blocks > 0 && ::ioctl(directory, resize_file_system, &blocks) != 0)
+    say_errno("the data file system could not grow", errno);
+  if (directory >= 0) ::close(directory);
+}
+
+}  // namespace
+
+bool open_data(const std::string& device) {
+  grow_partition(device);
+  const int checked = run_and_wait({"/sbin/e2fsck", "-p", device}, 0, nullptr);
+  // e2fsck(8): 1 and 2 are mended; 4 and more are not.
+  if (checked < 0 || checked >= 4) {
+    say("the data file system is damaged beyond automatic repair; it is mounted read-only for "
+        "rescue");
+    return false;
+  }
+  constexpr unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME;
+  if (::mount(device.c_str(), "/data", "ext4", flags, "errors=remount-ro") != 0) {
+    say_errno("the data partition cannot be mounted", errno);
+    return false;
+  }
+  grow_file_system(device);
+  ::mkdir("/data/queue", 0700);
+  if (::chown("/data/queue", relay_user, relay_user) != 0)
+    say_errno("the queue's directory", errno);
+  return true;
+}
+
+EfiPartition::EfiPartition() {
+  const std::string device = find_partition("postern-efi");
+  ::mkdir(place_.c_str(), 0700);
+  mounted_ = !device.empty() &&
+             ::mount(device.c_str(), place_.c_str(), "vfat",
+                     MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS, "umask=077") == 0;
+  if (!mounted_) say_errno("the EFI partition cannot be mounted", errno);
+}
+
+EfiPartition::~EfiPartition() {
+  if (mounted_ && ::umount(place_.c_str()) != 0)
+    say_errno("the EFI partition stays mounted", errno);
+}
+
+}  // namespace postern::firmware

@@ -1,0 +1,40 @@
+// The box's own places: the data partition, grown to the medium, and the configuration dropped on
+// the EFI partition.
+//
+// Promise: data is mounted nosuid, nodev, noexec after its file system was checked. A dropped
+// configuration takes effect whole or not at all: it is copied beside the one in force, checked by
+// the relay itself, and renamed. What was a secret in the drop is overwritten there. A refused one
+// stays where it is, with its problems in POSTERN-PROBLEMS.TXT beside it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace postern::firmware {
+
+inline constexpr unsigned relay_user = 990;  // no other user exists in the image
+inline constexpr char configuration_directory[] = "/data/config";
+
+// Grows the partition, checks its file system, mounts it at /data and grows that too.
+[[nodiscard]] bool open_data(const std::string& device);
+
+enum class DropResult { nothing, taken, refused };
+// `mounted`: the EFI partition's place.
+[[nodiscard]] DropResult take_drop(const std::string& mounted);
+
+class EfiPartition {  // mounted as long as it lives
+ public:
+  EfiPartition();
+  ~EfiPartition();
+  EfiPartition(const EfiPartition&) = delete;
+  EfiPartition& operator=(const EfiPartition&) = delete;
+  [[nodiscard]] bool mounted() const { return mounted_; }
+  [[nodiscard]] const std::string& place() const { return place_; }
+
+ private:
+  std::string place_ = "/run/efi";
+  bool mounted_ = false;
+};
+
+}  // namespace postern::firmware

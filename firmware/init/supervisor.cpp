@@ -1,0 +1,255 @@
+// The supervisor: the only process that lives as long as the box runs.
+//
+// Promise: feeds the watchdog as long as its own loop turns; opens the data partition, takes a
+// dropped configuration, gets an address, and keeps the relay running with growing waits. Without a
+// valid configuration no relay runs, so no port is open. Sharp edge: as process 1 it must never
+// end.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "firmware/init/network.hpp"
+#include "firmware/init/process.hpp"
+#include "firmware/init/restart_policy.hpp"
+#include "firmware/init/storage.hpp"
+#include "firmware/init/system.hpp"
+
+namespace postern::firmware {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int turn_milliseconds = 1000;
+constexpr std::chrono::seconds stop_time_max{90};  // the relay's own bound is shorter
+constexpr std::chrono::seconds silence_max{60};    // the relay's watchdog
+constexpr std::chrono::minutes clock_note_every{10};
+constexpr char notify_path[] = "/run/notify";
+constexpr char clock_file[] = "/data/clock";
+
+void prepare_places() {
+  ::mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=8m");
+  ::mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=16m");
+  ::mkdir("/run/postern", 0755);
+  if (::chown("/run/postern", relay_user, relay_user) != 0) say_errno("/run/postern", errno);
+  bring_up("lo");
+}
+
+std::int64_t number_in(std::string_view text) {
+  std::int64_t value = 0;
+  const std::string_view digits = trimmed(text);
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
+}
+
+// A box without a battery wakes in 1970: never earlier than the image was made, nor than it last
+// ran.
+void set_clock_floor() {
+  const std::string command_line = read_file("/proc/cmdline").value_or("");
+  const std::int64_t floor =
+      std::max(number_in(parameter(command_line, "postern.built").value_or("0")),
+               number_in(read_file(clock_file).value_or("0")));
+  if (::time(nullptr) >= floor) return;
+  const timeval now{floor, 0};
+  if (::settimeofday(&now, nullptr) == 0)
+    say("the clock was behind; it is set to the latest moment known");
+}
+
+int watch_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGCHLD, SIGTERM, SIGINT}) sigaddset(&set, number);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  return ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int listen_for_notes() {
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::string_view(notify_path).copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::chown(notify_path, relay_user, relay_user) != 0 || ::chmod(notify_path, 0600) != 0) {
+    say_errno("the relay's notify socket", errno);
+  }
+  return fd;
+}
+
+class Supervisor {
+ public:
+  int run() {
+    prepare_places();
+    open_watchdog();
+    signals_ = watch_signals();
+    notes_ = listen_for_notes();
+    feed_watchdog();
+    const std::string data = find_partition("postern-data");
+    data_open_ = !data.empty() && open_data(data);
+    set_clock_floor();
+    feed_watchdog();
+    if (data_open_) look_for_drop();
+    configured_ = ::access("/data/config/postern.toml", F_OK) == 0;
+    if (!configured_)
+      say("no configuration yet: put postern.toml on the EFI partition; no port is open");
+    for (;;) turn();
+  }
+
+ private:
+  void open_watchdog() {
+    if (const char* number = std::getenv("POSTERN_WATCHDOG"))
+      watchdog_ = static_cast<int>(number_in(number));
+  }
+
+  void feed_watchdog() {
+    if (watchdog_ >= 0 && ::write(watchdog_, "\n", 1) != 1) say_errno("the watchdog", errno);
+  }
+
+  static void look_for_drop() {
+    const EfiPartition efi;
+    if (efi.mounted()) static_cast<void>(take_drop(efi.place()));
+  }
+
+  void turn() {
+    feed_watchdog();
+    pollfd wanted[3] = {{signals_, POLLIN, 0}, {notes_, POLLIN, 0}, {-1, POLLIN, 0}};
+    if (dhcp_) wanted[2].fd = dhcp_->descriptor();
+    ::poll(wanted, 3, turn_milliseconds);
+    take_signals();
+    take_notes();
+    look_after_network();
+    look_after_relay();
+    note_clock();
+  }
+
+  void take_signals() {
+    signalfd_siginfo signal{};
+    while (::read(signals_, &signal, sizeof signal) == sizeof signal) {
+      if (signal.ssi_signo != SIGCHLD) shut_down();
+    }
+    int status = 0;
+    while (const pid_t ended = ::waitpid(-1, &status, WNOHANG)) {
+      if (ended < 0) break;
+      if (ended == relay_) relay_ended(status);
+    }
+  }
+
+  void take_notes() {
+    char buffer[512];
+    for (;;) {
+      const ssize_t count = ::recv(notes_, buffer, sizeof buffer, 0);
+      if (count <= 0) return;
+      const std::string_view note(buffer, static_cast<std::size_t>(count));
+      if (note.contains("WATCHDOG=1")) {
+        fed_ = true;
+        last_fed_ = Clock::now();
+      }
+      if (note.contains("READY=1") && !ready_) {
+        ready_ = true;
+        const auto uptime = read_file("/proc/uptime").value_or("?");
+        say("ready to accept mail " + std::string(uptime.substr(0, uptime.find(' '))) +
+            " s after the kernel's start");
+      }
+    }
+  }
+
+  void look_after_network() {
+    if (!dhcp_) {
+      const std::string interface = find_interface();
+      if (interface.empty()) return;
+      dhcp_ = std::make_unique<DhcpClient>(interface);
+    }
+    dhcp_->step();
+    if (dhcp_->lease() && address_ != text_of(dhcp_->lease()->address)) {
+      address_ = text_of(dhcp_->lease()->address);
+      say("the address is " + address_);
+    }
+  }
+
+  void look_after_relay() {
+    const auto now = Clock::now();
+    if (relay_ > 0) {
+      // Only a relay that fed the watchdog once is held to it.
+      if (fed_ && now - last_fed_ > silence_max) {
+        say("the relay makes no progress; it is ended and started again");
+        ::kill(relay_, SIGKILL);
+        fed_ = false;
+      }
+      return;
+    }
+    if (!configured_ || now < start_again_) return;
+    ready_ = fed_ = false;
+    const std::string notify = std::string("NOTIFY_SOCKET=") + notify_path;
+    relay_ = launch({{"/usr/sbin/posternd", "--config", "/data/config/postern.toml"},
+                     {"PATH=/usr/sbin:/usr/bin", notify, "WATCHDOG_USEC=60000000"},
+                     relay_user,
+                     true,
+                     -1});
+    if (relay_ < 0) start_again_ = now + policy_.ended(now);
+  }
+
+  void relay_ended(int status) {
+    relay_ = -1;
+    const auto wait = policy_.ended(Clock::now());
+    start_again_ = Clock::now() + wait;
+    say("the relay ended " +
+        (WIFEXITED(status) ? "with code " + std::to_string(WEXITSTATUS(status))
+                           : "by signal " + std::to_string(WTERMSIG(status))) +
+        (policy_.safe_mode() ? "; it ended too often: safe mode, no relay for "
+                             : "; started again in ") +
+        std::to_string(wait.count()) + " s");
+  }
+
+  void note_clock() {
+    const auto now = Clock::now();
+    if (!data_open_ || now < next_clock_note_) return;
+    next_clock_note_ = now + clock_note_every;
+    const std::string fresh = std::string(clock_file) + ".new";
+    if (!write_file(fresh, std::to_string(::time(nullptr)) + "\n") ||
+        ::rename(fresh.c_str(), clock_file) != 0)
+      say_errno("the clock could not be noted", errno);
+  }
+
+  // The power button, where the kernel tells of it: the relay finishes, then the box goes off.
+  void shut_down() {
+    const auto deadline = Clock::now() + stop_time_max;
+    if (relay_ > 0) ::kill(relay_, SIGTERM);
+    while (relay_ > 0 && Clock::now() < deadline) {
+      feed_watchdog();
+      if (::waitpid(relay_, nullptr, WNOHANG) == relay_) relay_ = -1;
+      ::usleep(100'000);
+    }
+    ::sync();
+    if (data_open_ && ::umount("/data") != 0) say_errno("the data partition", errno);
+    ::reboot(RB_POWER_OFF);
+  }
+
+  int watchdog_ = -1, signals_ = -1, notes_ = -1;
+  bool data_open_ = false, configured_ = false, ready_ = false, fed_ = false;
+  pid_t relay_ = -1;
+  RestartPolicy policy_;
+  std::unique_ptr<DhcpClient> dhcp_;
+  std::string address_;
+  Clock::time_point start_again_{}, last_fed_{}, next_clock_note_{};
+};
+
+}  // namespace
+}  // namespace postern::firmware
+
+int main() {
+  postern::firmware::Supervisor supervisor;
+  return supervisor.run();
+}

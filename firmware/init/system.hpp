@@ -1,0 +1,37 @@
+// Small helpers of both programs of the image: files, words, messages to every console.
+//
+// Promise: nothing here allocates without a bound, and nothing ends the process. Sharp edge: what
+// is said on the console is read by people who stand before the box: whole sentences.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace postern::firmware {
+
+inline constexpr std::size_t file_bytes_max = 8U << 20;  // modules.alias of a whole kernel is 3 MB
+
+// The whole file, at most file_bytes_max; nothing when it cannot be read.
+[[nodiscard]] std::optional<std::string> read_file(const std::string& path);
+[[nodiscard]] bool write_file(const std::string& path, std::string_view content,
+                              unsigned mode = 0644);
+[[nodiscard]] std::vector<std::string> directory_names(const std::string& path);
+[[nodiscard]] std::vector<std::string_view> split(std::string_view text, char separator);
+[[nodiscard]] std::string_view trimmed(std::string_view text);
+
+// The value of `name=` on a command line such as the kernel's.
+[[nodiscard]] std::optional<std::string> parameter(std::string_view command_line,
+                                                   std::string_view name);
+
+// The device of the partition with this name in the partition table; empty when there is none
+// (yet).
+[[nodiscard]] std::string find_partition(const std::string& name);
+
+// On every active console of the kernel.
+void say(std::string_view sentence);
+void say_errno(std::string_view what, int error_number);
+
+}  // namespace postern::firmware

@@ -1,0 +1,71 @@
+// The pure parts of the image's first process and supervisor.
+#include <string>
+#include <vector>
+
+#include "firmware/init/dhcp.hpp"
+#include "firmware/init/modules.hpp"
+#include "firmware/init/partition_table.hpp"
+#include "firmware/init/restart_policy.hpp"
+#include "firmware/init/system.hpp"
+#include "firmware/init/verity.hpp"
+#include "gtest/gtest.h"
+
+namespace postern::firmware {
+namespace {
+
+using std::chrono::seconds;
+
+TEST(RestartPolicyTest, WaitsGrowAndFiveEndsAreALoop) {
+  RestartPolicy policy;
+  const RestartPolicy::Clock::time_point now{};
+  for (const int wait : {1, 4, 16, 60}) EXPECT_EQ(policy.ended(now), seconds(wait));
+  EXPECT_FALSE(policy.safe_mode());
+  EXPECT_EQ(policy.ended(now), RestartPolicy::safe_mode_time);
+  EXPECT_TRUE(policy.safe_mode());
+  policy.forgive();
+  EXPECT_EQ(policy.ended(now), seconds(1));
+}
+
+TEST(ModulesTest, LoadsWhatAModuleNeedsBeforeItself) {
+  const ModuleIndex index(
+      "kernel/b.ko.xz: kernel/c.ko.xz kernel/d.ko.xz\nkernel/c.ko.xz: kernel/d.ko.xz\n",
+      "alias pci:v00001AF4d* b\n");
+  const std::vector<std::string> order = {"kernel/d.ko.xz", "kernel/c.ko.xz", "kernel/b.ko.xz"};
+  EXPECT_EQ(index.for_name("b"), order);
+  EXPECT_EQ(index.for_device("pci:v00001AF4d00001000"), order);
+  EXPECT_TRUE(index.for_device("pci:v00008086d0").empty());
+}
+
+TEST(VerityTest, TakesOnlyWholeParameters) {
+  const std::string hash(64, 'a'), salt(64, '0');
+  const std::string line = "postern.root_hash=" + hash + " postern.root_salt=" + salt;
+  const auto whole = read_verity_parameters(line + " postern.root_blocks=7 postern.root_tree=7");
+  ASSERT_TRUE(whole.has_value());
+  EXPECT_EQ(verity_table(*whole, "/dev/vda2"), "1 /dev/vda2 /dev/vda2 4096 4096 7 7 sha256 " +
+                                                   hash + " " + salt + " 1 panic_on_corruption");
+  EXPECT_FALSE(read_verity_parameters(line + " postern.root_blocks=7").has_value());
+  EXPECT_FALSE(
+      read_verity_parameters(line + " postern.root_blocks=8 postern.root_tree=7").has_value());
+}
+
+TEST(DhcpTest, AReplyCutShortAnywhereIsRefused) {  // RFC 2131 section 2
+  const HardwareAddress hardware = {2, 0, 0, 0, 0, 1};
+  auto reply = dhcp_message(DhcpKind::offer, 42, hardware, nullptr);
+  reply[0] = 2;
+  EXPECT_TRUE(read_dhcp_reply(reply, 42, hardware).has_value());
+  EXPECT_FALSE(read_dhcp_reply(reply, 43, hardware).has_value());
+  for (std::size_t size = 0; size <= 240; ++size) {
+    EXPECT_FALSE(read_dhcp_reply(std::span(reply).first(size), 42, hardware).has_value()) << size;
+  }
+}
+
+TEST(PartitionTableTest, ATableThatIsNotSoundIsLeftAlone) {
+  const std::string check = "123456789";
+  const std::vector<std::uint8_t> octets(check.begin(), check.end());
+  EXPECT_EQ(crc32(octets), 0xCBF43926U);  // the well-known check value
+  const std::vector<std::uint8_t> empty(table_sectors * sector_bytes);
+  EXPECT_FALSE(grow_last_partition(empty, 1U << 20).has_value());
+}
+
+}  // namespace
+}  // namespace postern::firmware
