@@ -91,7 +91,7 @@ class Disk:
     def make_data_partition(self):
         (self.place / "data.img").unlink(missing_ok=True)
         words = identifier("data", str(self.date))
-        self.run("mke2fs", "-q", "-t", "ext4", "-L", "postern-data", "-U", words, "-E", f"hash_seed={words},root_owner=0:0,"
+        self.run("mke2fs", "-q", "-t", "ext4", "-b", str(BLOCK), "-L", "postern-data", "-U", words, "-E", f"hash_seed={words},root_owner=0:0,"
                  "lazy_itable_init=0,lazy_journal_init=0", "-m", "1", "/build/data.img", f"{DATA_MEGABYTES}M")
 
     def make(self):
