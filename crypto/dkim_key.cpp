@@ -27,7 +27,7 @@ constexpr std::size_t domain_bytes_max = 253;  // RFC 1035 §2.3.4, without the 
 constexpr std::size_t selector_bytes_max =
     63;  // it has to share a name with _domainkey and the domain
 // A PEM file with an RSA key of 4096 bits has 3.3 KB.
-constexpr std::size_t pem_bytes_max = 16 * 1024;
+constexpr std::size_t pem_bytes_max = 16UZ * 1024;
 // 550 octets for a key of 4096 bits, with its frame.
 constexpr std::size_t public_key_der_bytes_max = 1024;
 constexpr std::size_t private_key_pem_bytes_max = 4096;

@@ -58,7 +58,7 @@ struct TlsClientSettings {
 class TlsClientContext {
  public:
   [[nodiscard]] static Result<std::shared_ptr<const TlsClientContext>> create(
-      TlsClientSettings settings);
+      const TlsClientSettings& settings);
   ~TlsClientContext();
   struct Parts;
   [[nodiscard]] Parts& parts() const { return *parts_; }

@@ -16,7 +16,7 @@ namespace {
 // A ticket lives half a day; then its key has rotated away (RFC 9325 §3.4 wants at most a week).
 constexpr std::uint32_t ticket_life_seconds = 12 * 60 * 60;
 // A bundle of all public roots has 220 KB; ten times that is no bundle.
-constexpr std::size_t certificates_pem_bytes_max = 2 * 1024 * 1024;
+constexpr std::size_t certificates_pem_bytes_max = 2UZ * 1024 * 1024;
 constexpr unsigned rsa_bits_min = 2048;  // RFC 9325 §4.5
 
 // RFC 9325 §4.2: AEAD with ephemeral elliptic curve keys only. Zero ends the list.
@@ -171,7 +171,7 @@ TlsClientContext::TlsClientContext() : parts_(std::make_unique<Parts>()) {}
 TlsClientContext::~TlsClientContext() = default;
 
 Result<std::shared_ptr<const TlsClientContext>> TlsClientContext::create(
-    TlsClientSettings settings) {
+    const TlsClientSettings& settings) {
   const std::string operation = "load the trusted root certificates";
   if (settings.roots_pem.empty() || settings.roots_pem.size() > certificates_pem_bytes_max) {
     return fail(ErrorKind::invalid, operation, "the file is empty or too long");

@@ -87,15 +87,16 @@ Result<> Service::Parts::open_storage() {
   auto key = crypto::QueueKey::load_or_create(key_path);
   if (!key) return std::unexpected(key.error());
   queue_key.emplace(std::move(*key));
-  storage = std::make_unique<storage::StorageThread>(std::move(*store), log, [this](Error error) {
-    log.event(LogLevel::error, "storage-failed")
-        .field("error", error.text())
-        .field("advice", "the relay stops now and recovers at its restart; check the medium");
-    static_cast<void>(loop->post([this] {
-      store_dead = true;
-      begin_shutdown();
-    }));
-  });
+  storage =
+      std::make_unique<storage::StorageThread>(std::move(*store), log, [this](const Error& error) {
+        log.event(LogLevel::error, "storage-failed")
+            .field("error", error.text())
+            .field("advice", "the relay stops now and recovers at its restart; check the medium");
+        static_cast<void>(loop->post([this] {
+          store_dead = true;
+          begin_shutdown();
+        }));
+      });
   return {};
 }
 

@@ -14,11 +14,11 @@ namespace postern::config {
 
 // --- The files themselves.
 // -------------------------------------------------------------------------------------
-inline constexpr std::size_t configuration_bytes_max = 1 << 20;   // a thousand users are 300 KiB
-inline constexpr std::size_t user_files_max = 10'000;             // bounds a directory gone wild
-inline constexpr std::size_t problems_max = 500;                  // nobody reads more at once
-inline constexpr std::size_t certificate_bytes_max = 256 * 1024;  // a chain of a few certificates
-inline constexpr std::size_t private_key_bytes_max = 64 * 1024;   // RSA 16384 in PEM is 13 KiB
+inline constexpr std::size_t configuration_bytes_max = 1 << 20;     // a thousand users are 300 KiB
+inline constexpr std::size_t user_files_max = 10'000;               // bounds a directory gone wild
+inline constexpr std::size_t problems_max = 500;                    // nobody reads more at once
+inline constexpr std::size_t certificate_bytes_max = 256UZ * 1024;  // a chain of a few certificates
+inline constexpr std::size_t private_key_bytes_max = 64UZ * 1024;   // RSA 16384 in PEM is 13 KiB
 inline constexpr std::size_t roots_bytes_max = 8 << 20;  // Debian's bundle is about 220 KiB
 inline constexpr std::size_t password_file_bytes_max =
     4'096;                                            // one line; RFC 4616 passwords are short
@@ -43,7 +43,7 @@ inline constexpr std::size_t upstream_name_bytes_max = 64;  // shown in tables a
 // --- [limits]
 // --------------------------------------------------------------------------------------------------
 inline constexpr std::uint64_t message_bytes_max_min =
-    64 * 1024;  // RFC 5321 §4.5.3.1.7: at least 64 KiB
+    64ULL * 1024;  // RFC 5321 §4.5.3.1.7: at least 64 KiB
 inline constexpr std::uint64_t message_bytes_max_max =
     1ULL << 30;  // base64 of the largest scan worth mailing
 inline constexpr std::uint64_t recipients_max_min = 100;     // RFC 5321 §4.5.3.1.8

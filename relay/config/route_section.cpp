@@ -36,6 +36,7 @@ std::vector<std::string> read_names(TableReader& table, std::string_view key, st
   const auto texts = table.text_list(key);
   if (!texts) return names;
   std::vector<std::string_view> known_names;
+  known_names.reserve(known.size());
   for (const auto& [name, place] : known) known_names.push_back(name);
   for (const auto& text : *texts) {
     const bool star = star_allowed && text.value == "*";

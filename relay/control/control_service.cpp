@@ -152,7 +152,7 @@ void ControlService::answer_list(Answer answer) {
   if (!storage_.post(std::move(request))) listing->answer(busy());
 }
 
-void ControlService::load_next(std::shared_ptr<Listing> listing) {
+void ControlService::load_next(const std::shared_ptr<Listing>& listing) {
   if (listing->next == listing->summaries.size()) {
     listing->answer(encode_success(messages_json(listing->messages)));
     return;

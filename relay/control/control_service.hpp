@@ -53,7 +53,7 @@ class ControlService {
   void answer_change(const Request& request, Answer answer);
   void answer_reload(Answer answer);
   struct Listing;
-  void load_next(std::shared_ptr<Listing> listing);
+  void load_next(const std::shared_ptr<Listing>& listing);
 
   net::Loop& loop_;
   storage::StorageThread& storage_;

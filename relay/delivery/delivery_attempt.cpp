@@ -114,7 +114,7 @@ void DeliveryAttempt::next_transaction() {
                  host = pool->settings().host](TransactionOutcome outcome) {
       if (*alive) transaction_done(open, host, std::move(outcome));
     };
-    job->no_session = [this, alive = alive_, open](Trouble trouble) {
+    job->no_session = [this, alive = alive_, open](const Trouble& trouble) {
       if (*alive) no_session(open, trouble);
     };
     pool->submit(std::move(job));

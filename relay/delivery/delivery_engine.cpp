@@ -253,7 +253,7 @@ void DeliveryEngine::examine_quarantined(QueueId id) {
   }
 }
 
-void DeliveryEngine::attempt_finished(DeliveryAttempt::Result result) {
+void DeliveryEngine::attempt_finished(const DeliveryAttempt::Result& result) {
   attempts_.erase(result.id);
   figures_.relayed += result.figures.relayed;
   figures_.delayed += result.figures.delayed;

@@ -77,7 +77,7 @@ class DeliveryEngine {
   void message_not_loaded(QueueId id, const Error& error);
   void report_unloadable(QueueId id, const Error& error);
   void examine_quarantined(QueueId id);
-  void attempt_finished(DeliveryAttempt::Result result);
+  void attempt_finished(const DeliveryAttempt::Result& result);
   // A person's command under way (queue_changes.cpp).
   struct Change {
     net::Loop& home;

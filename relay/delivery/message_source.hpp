@@ -17,7 +17,7 @@
 
 namespace postern::delivery {
 
-inline constexpr std::size_t source_read_bytes = 128 * 1024;  // sealed octets a storage request
+inline constexpr std::size_t source_read_bytes = 128UZ * 1024;  // sealed octets a storage request
 
 // Opens the header alone (for a report).
 [[nodiscard]] Result<std::string> open_header(const crypto::QueueKey& queue_key,

@@ -13,7 +13,7 @@ namespace {
 
 // What a report quotes of the original header: enough to recognise the mail, and a report always
 // fits the queue's row whatever the header's size was.
-constexpr std::size_t quoted_header_bytes_max = 32 * 1024;
+constexpr std::size_t quoted_header_bytes_max = 32UZ * 1024;
 
 // The report's own signatures; a failure to sign sends it unsigned: it is ours and better than
 // silence.

@@ -26,7 +26,7 @@ namespace postern::delivery {
 inline constexpr Duration connect_timeout = std::chrono::seconds(30);  // an address
 inline constexpr Duration upstream_tls_timeout = std::chrono::seconds(60);
 // Octets written and not yet taken by the upstream; more content is read from storage below it.
-inline constexpr std::size_t unsent_bytes_max = 256 * 1024;
+inline constexpr std::size_t unsent_bytes_max = 256UZ * 1024;
 
 class UpstreamConnection {
  public:

@@ -99,7 +99,7 @@ void UpstreamPool::open_connection() {
                              std::optional<Error> source_error) {
                 transaction_done(*member, std::move(results), std::move(source_error));
               },
-          .ended = [this, member](Trouble trouble) { ended(*member, std::move(trouble)); },
+          .ended = [this, member](const Trouble& trouble) { ended(*member, trouble); },
       });
   member->connection->start();
 }
@@ -156,7 +156,7 @@ void UpstreamPool::transaction_done(Member& member, std::vector<smtp::RecipientR
   }));
 }
 
-void UpstreamPool::ended(Member& member, Trouble trouble) {
+void UpstreamPool::ended(Member& member, const Trouble& trouble) {
   const bool opened = member.connection->was_ready();
   if (member.job) {  // it ended before the session could give results
     static_cast<void>(

@@ -71,7 +71,7 @@ class UpstreamPool {
   void ready(Member& member);
   void transaction_done(Member& member, std::vector<smtp::RecipientResult> results,
                         std::optional<Error> source_error);
-  void ended(Member& member, Trouble trouble);
+  void ended(Member& member, const Trouble& trouble);
   void fail_waiting(const Trouble& trouble);
   [[nodiscard]] bool may_begin();
 

@@ -210,7 +210,7 @@ void DeliverySession::Parts::run_failure(DeliveryStep step, const Reply* reply,
       return fail(Failure::upstream_refused, reply, "the upstream refused RSET: " + words);
     case DeliveryStep::fail_closing:
       // What was asked when the 421 came counts as refused for now; what has a result keeps it.
-      if (transaction) transaction->settle(refused_with(*reply));
+      if (transaction && reply) transaction->settle(refused_with(*reply));
       return fail(Failure::upstream_refused, reply, "the upstream ended the session: " + words);
     case DeliveryStep::fail_lost:
       return fail(Failure::lost, nullptr, "connection lost in state " + where + ": " + words);

@@ -121,11 +121,11 @@ std::string Reply::text() const {
   return text;
 }
 
-Reply make_reply(std::uint16_t code, EnhancedStatus enhanced, std::string text) {
+Reply make_reply(std::uint16_t code, EnhancedStatus enhanced, std::string_view text) {
   return Reply{code, enhanced, split_lines(text)};
 }
 
-Reply make_reply(std::uint16_t code, std::string text) {
+Reply make_reply(std::uint16_t code, std::string_view text) {
   return Reply{code, std::nullopt, split_lines(text)};
 }
 

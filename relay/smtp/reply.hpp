@@ -50,9 +50,9 @@ struct Reply {
 };
 
 // Makes a reply: make_reply(250, {2, 1, 0}, "sender accepted").
-[[nodiscard]] Reply make_reply(std::uint16_t code, EnhancedStatus enhanced, std::string text);
+[[nodiscard]] Reply make_reply(std::uint16_t code, EnhancedStatus enhanced, std::string_view text);
 [[nodiscard]] Reply make_reply(std::uint16_t code,
-                               std::string text);  // 354, 334, 220, EHLO: none wanted
+                               std::string_view text);  // 354, 334, 220, EHLO: none wanted
 
 // Reads replies out of a byte stream, line by line.
 class ReplyParser {

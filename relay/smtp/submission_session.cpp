@@ -429,7 +429,7 @@ void SubmissionSession::content_ready(PolicyVerdict verdict) {
   parts.answer(make_reply(354, "send the message, end it by a dot on a line of its own"));
 }
 
-void SubmissionSession::message_committed(Reply reply) {
+void SubmissionSession::message_committed(const Reply& reply) {
   Parts& parts = *parts_;
   if (parts.state == State::closed) return;
   POSTERN_ASSERT(parts.state == State::committing);
@@ -438,7 +438,7 @@ void SubmissionSession::message_committed(Reply reply) {
   parts.answer(reply);
 }
 
-void SubmissionSession::close_with(Reply reply, std::string reason) {
+void SubmissionSession::close_with(const Reply& reply, const std::string& reason) {
   if (parts_->state == State::closed) return;
   parts_->discard_content();
   parts_->act(SendReply{reply.wire()});

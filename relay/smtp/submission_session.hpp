@@ -144,10 +144,10 @@ class SubmissionSession {
   void content_ready(PolicyVerdict verdict);
   // The reply to the dot: the driver makes it ("250 2.0.0 queued as …", or 4yz/5yz), it is sent as
   // it is.
-  void message_committed(Reply reply);
+  void message_committed(const Reply& reply);
   // Something outside ended it: "421 4.4.2 idle too long", shutdown, overload. Sends the reply and
   // closes.
-  void close_with(Reply reply, std::string reason);
+  void close_with(const Reply& reply, const std::string& reason);
   // While content streams in, the driver may decide that it must be refused (header too long,
   // policy on From, storage full): the rest is read and thrown away (up to the size limit) and this
   // is the reply to the dot. DiscardMessage follows.

@@ -27,7 +27,7 @@
 namespace postern::submission {
 
 // Octets handed to the storage thread and not yet written; beyond it the session stops reading.
-inline constexpr std::size_t spool_window_bytes_max = 1024 * 1024;
+inline constexpr std::size_t spool_window_bytes_max = 1024UZ * 1024;
 
 struct IntakeFacts {
   std::string user_name;

@@ -96,7 +96,7 @@ std::optional<smtp::Reply> SubmissionDriver::storage_refusal(std::uint64_t decla
   return std::nullopt;
 }
 
-void SubmissionDriver::perform(smtp::CheckSender action) {
+void SubmissionDriver::perform(const smtp::CheckSender& action) {
   const auto user = policy_->users.find(session_.user()->name());
   const std::uint64_t declared_bytes = action.sender.declared_bytes.value_or(0);
   auto refusal = policy::check_sender(user->second, action.sender.reverse_path);
@@ -114,7 +114,7 @@ void SubmissionDriver::perform(smtp::CheckSender action) {
   }
 }
 
-void SubmissionDriver::perform(smtp::CheckRecipient action) {
+void SubmissionDriver::perform(const smtp::CheckRecipient& action) {
   const auto user = policy_->users.find(session_.user()->name());
   if (auto refusal = policy::check_recipient(user->second, action.recipient.mailbox)) {
     session_.recipient_checked(std::move(refusal));
@@ -156,12 +156,12 @@ void SubmissionDriver::perform(smtp::CommitMessage) {
   // meanwhile.
   if (auto refusal = storage_refusal(intake_->bytes())) {
     intake_.reset();
-    session_.message_committed(std::move(*refusal));
+    session_.message_committed(*refusal);
     return;
   }
   auto committed = [this](smtp::Reply reply) {
     intake_.reset();
-    session_.message_committed(std::move(reply));
+    session_.message_committed(reply);
     pump();
   };
   auto charged = when_alive<std::optional<smtp::Reply>>(

@@ -45,7 +45,7 @@ void SubmissionDriver::start() {
   connection_->set_events({
       .on_data = [this](ByteView octets) { received(octets); },
       .on_tls = [this](const crypto::TlsFacts& facts) { tls_done(facts); },
-      .on_closed = [this](std::optional<Error> error) { connection_closed(error); },
+      .on_closed = [this](const std::optional<Error>& error) { connection_closed(error); },
       .on_drained = [this] { pump(); },
   });
   if (implicit_tls_) {

@@ -54,8 +54,8 @@ class SubmissionDriver {
   void perform(smtp::SendReply action);
   void perform(smtp::StartTls action);
   void perform(smtp::CheckCredential action);
-  void perform(smtp::CheckSender action);
-  void perform(smtp::CheckRecipient action);
+  void perform(const smtp::CheckSender& action);
+  void perform(const smtp::CheckRecipient& action);
   void perform(smtp::BeginContent action);
   void perform(smtp::AppendContent action);
   void perform(smtp::CommitMessage action);

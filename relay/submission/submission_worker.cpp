@@ -140,6 +140,7 @@ void SubmissionWorker::stop_on_loop() {
   listeners_.clear();
   waiting_.clear();
   std::vector<std::uint64_t> ids;
+  ids.reserve(drivers_.size());
   for (const auto& [id, driver] : drivers_) ids.push_back(id);
   for (const std::uint64_t id : ids) {
     if (const auto found = drivers_.find(id); found != drivers_.end()) found->second->finish_soon();

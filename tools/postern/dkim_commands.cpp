@@ -141,7 +141,7 @@ Outcome<> generate_dkim_keys(const std::string& configuration_path, const DkimOr
     key.algorithm = kind.name;
     key.selector = prefix + std::string(kind.selector_ending);
     const std::string file = domain + std::string(kind.file_ending);
-    key.path = directory + '/' + file;
+    key.path = fmt::format("{}/{}", directory, file);
     key.configured_path = order.directory ? config::absolute_path(key.path) : "dkim/" + file;
     key.record_name = fmt::format("{}._domainkey.{}", key.selector, domain);
     struct stat facts{};
