@@ -7,12 +7,17 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "relay/config/configuration.hpp"
 
 namespace postern::config {
 
 [[nodiscard]] LoadResult check_configuration(const std::string& path);
+
+// The domains that users may send as and for which no DKIM key signs, sorted; a domain below
+// another of them is left out, because the parent's key will sign for it.
+[[nodiscard]] std::vector<std::string> domains_without_key(const Configuration& configuration);
 
 struct CheckReport {
   bool valid = false;

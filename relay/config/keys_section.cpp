@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "relay/base/text.hpp"
+#include "relay/config/check.hpp"
 #include "relay/config/limits.hpp"
 #include "relay/config/sections.hpp"
 #include "relay/config/words.hpp"
@@ -28,19 +30,29 @@ std::optional<std::string> read_dns_name(TableReader& table, std::string_view ke
   return std::nullopt;
 }
 
+// The domains a user may send as that no key signs; "*" and "*.office.example" are not one domain.
+std::vector<std::string> unsigned_domains_of(const Configuration& configuration,
+                                             const policy::User& user) {
+  std::vector<std::string> found;
+  for (const auto& sender : user.senders) {
+    const std::string& text = sender.text();
+    std::string domain = to_lower(text.substr(text.rfind('@') + 1));
+    if (domain.starts_with('*')) continue;
+    // A parent's key signs too, as submission/submission_policy.cpp chooses.
+    const bool has_key = std::ranges::any_of(configuration.dkim_keys, [&](const auto& key) {
+      return domain == key->domain() || domain.ends_with('.' + key->domain());
+    });
+    if (!has_key) found.push_back(std::move(domain));
+  }
+  return found;
+}
+
 // A provider that asks for signatures refuses such mail, or lets it end among the spam.
 void warn_of_unsigned_mail(LoadContext& context) {
   std::set<std::string> told;
   for (const auto& [name, user] : context.into.users) {
-    for (const auto& sender : user.senders) {
-      const std::string& text = sender.text();
-      const std::string domain = to_lower(text.substr(text.rfind('@') + 1));
-      if (domain.starts_with('*')) continue;  // not one domain
-      // A parent's key signs too, as submission/submission_policy.cpp chooses.
-      const bool has_key = std::ranges::any_of(context.into.dkim_keys, [&](const auto& key) {
-        return domain == key->domain() || domain.ends_with('.' + key->domain());
-      });
-      if (has_key || !told.insert(domain).second) continue;
+    for (const std::string& domain : unsigned_domains_of(context.into, user)) {
+      if (!told.insert(domain).second) continue;
       context.warnings.add(context.user_places.at(name),
                            fmt::format("warning: mail from {} will leave unsigned; `postern dkim "
                                        "generate {}` makes the keys for a [[dkim]]",
@@ -82,6 +94,19 @@ void read_dkim_keys(TableReader& root, LoadContext& context) {
     }
   }
   warn_of_unsigned_mail(context);
+}
+
+std::vector<std::string> domains_without_key(const Configuration& configuration) {
+  std::set<std::string> found;
+  for (const auto& [name, user] : configuration.users)
+    for (std::string& domain : unsigned_domains_of(configuration, user))
+      found.insert(std::move(domain));
+  std::vector<std::string> topmost;
+  std::ranges::copy_if(found, std::back_inserter(topmost), [&](const std::string& domain) {
+    return std::ranges::none_of(
+        found, [&](const std::string& parent) { return domain.ends_with('.' + parent); });
+  });
+  return topmost;
 }
 
 }  // namespace postern::config

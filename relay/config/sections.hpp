@@ -45,6 +45,10 @@ void read_routes(TableReader& root, LoadContext& context);     // [[route]]
 inline constexpr std::string_view state_directory_default = "/var/lib/postern";
 inline constexpr std::string_view control_socket_default = "/run/postern/control";
 
+// What [tls] means when it names no files; `postern tls generate` makes them.
+inline constexpr std::string_view own_certificate_file = "tls/own.crt";
+inline constexpr std::string_view own_private_key_file = "tls/own.key";
+
 // One [[listener]]; nothing after a problem. Shared with read_whereabouts().
 [[nodiscard]] std::optional<Listener> read_listener(TableReader& table);
 

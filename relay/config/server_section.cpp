@@ -35,6 +35,19 @@ bool blames_key(const Error& error) {
   return to_lower(error.operation).find("key") != std::string::npos;
 }
 
+// Where [tls] names no files; a problem when those made here are missing.
+bool has_own_certificate(LoadContext& context, Place place) {
+  const std::string file = resolve_path(context.directory, std::string(own_certificate_file));
+  const auto found = context.files.read(file, certificate_bytes_max);
+  if (found || found.error().kind != ErrorKind::not_found) return true;
+  context.problems.add(
+      std::move(place),
+      fmt::format("[tls] names no certificate_file, and there is no {}; devices are served over "
+                  "TLS only. Name yours, or let `postern tls generate` make one",
+                  own_certificate_file));
+  return false;
+}
+
 }  // namespace
 
 void read_server(TableReader& root, LoadContext& context) {
@@ -116,16 +129,23 @@ void read_listeners(TableReader& root, LoadContext& context) {
 void read_tls(TableReader& root, LoadContext& context) {
   static constexpr std::array<std::string_view, 2> versions = {"1.2", "1.3"};
   auto table = root.table("tls");
-  if (!table) {
-    if (!root.has("tls")) {
-      root.problem(root.place(), "the section [tls] is missing; devices are served over TLS only");
+  if (!table && root.has("tls")) return;  // told already: it is no section
+  const Place place = table ? table->place() : root.place();
+  std::optional<Placed<std::string>> certificate_file, key_file;
+  std::optional<Placed<std::size_t>> version;
+  if (table) {
+    if (table->has("certificate_file") || table->has("private_key_file")) {
+      certificate_file = table->required_text("certificate_file");
+      key_file = table->required_text("private_key_file");
     }
-    return;
+    version = table->choice("version_min", versions);
+    table->finish();
   }
-  const auto certificate_file = table->required_text("certificate_file");
-  const auto key_file = table->required_text("private_key_file");
-  const auto version = table->choice("version_min", versions);
-  table->finish();
+  if (!table || !(table->has("certificate_file") || table->has("private_key_file"))) {
+    if (!has_own_certificate(context, place)) return;
+    certificate_file = {std::string(own_certificate_file), place};
+    key_file = {std::string(own_private_key_file), place};
+  }
   // Both are read even when one is bad, so that all problems are told at once.
   std::optional<std::string> certificate;
   std::optional<Secret> key;
@@ -144,11 +164,11 @@ void read_tls(TableReader& root, LoadContext& context) {
   if (made) {
     context.into.tls = std::move(*made);
   } else if (blames_key(made.error())) {
-    table->problem(key_file->place,
-                   fmt::format("private_key_file cannot be used: {}", made.error().text()));
+    root.problem(key_file->place,
+                 fmt::format("private_key_file cannot be used: {}", made.error().text()));
   } else {
-    table->problem(certificate_file->place,
-                   fmt::format("certificate_file cannot be used: {}", made.error().text()));
+    root.problem(certificate_file->place,
+                 fmt::format("certificate_file cannot be used: {}", made.error().text()));
   }
 }
 

@@ -17,6 +17,7 @@
 #include "relay/config/problems.hpp"
 #include "relay/config/words.hpp"
 #include "relay_commands.hpp"
+#include "tls_commands.hpp"
 #include "user_commands.hpp"
 
 namespace postern::tools {
@@ -33,6 +34,7 @@ struct Words {
   std::string queue_id;
   bool all = false;
   DkimOrder dkim;
+  CertificateOrder certificate;
   std::function<Outcome<>()> run;
 };
 
@@ -104,19 +106,55 @@ void add_queue_commands(CLI::App& app, Words& words) {
                    control::Verb::queue_remove);
 }
 
+void add_tls_commands(CLI::App& app, Words& words) {
+  CLI::App* tls = app.add_subcommand("tls", "an authority of one's own and the certificate");
+  tls->require_subcommand(1);
+  CLI::App* authority = tls->add_subcommand("authority", "make the authority that devices import");
+  CLI::App* generate =
+      tls->add_subcommand("generate", "make or renew the certificate that devices see");
+  for (CLI::App* command : {authority, generate}) {
+    command->add_option("--authority", words.certificate.authority.directory,
+                        "where the authority is (left out: tls beside the configuration)");
+    command->add_option("--label", words.certificate.authority.label,
+                        "the name that devices show for it");
+  }
+  generate->add_option("--name", words.certificate.names,
+                       "a name or address beside the configuration's hostname");
+  authority->callback([&words] {
+    words.run = [&words] {
+      return make_authority(words.configuration, words.certificate.authority);
+    };
+  });
+  generate->callback([&words] {
+    words.run = [&words] { return generate_certificate(words.configuration, words.certificate); };
+  });
+}
+
 void add_other_commands(CLI::App& app, Words& words) {
   CLI::App* dkim = app.add_subcommand("dkim", "keys that sign mail");
   dkim->require_subcommand(1);
   CLI::App* generate =
       dkim->add_subcommand("generate", "make a domain's keys and print its DNS records");
-  generate->add_option("DOMAIN", words.dkim.domain, "such as office.example")->required();
+  CLI::Option_group* what = generate->add_option_group("what", "one domain, or all without a key");
+  what->add_option("DOMAIN", words.dkim.domain, "such as office.example");
+  what->add_flag("--missing", words.all,
+                 "for every domain that a user may send as and that has no key; adds them to the "
+                 "configuration");
+  what->require_option(1);
   generate->add_option("--selector", words.dkim.selector_prefix,
                        "start of both selectors (left out: p and the year)");
   generate->add_option("--directory", words.dkim.directory,
                        "where keys go (left out: dkim beside the configuration)");
   generate->callback([&words] {
-    words.run = [&words] { return generate_dkim_keys(words.configuration, words.dkim); };
+    words.run = [&words] {
+      return words.all ? generate_missing_dkim_keys(words.configuration, words.dkim.selector_prefix)
+                       : generate_dkim_keys(words.configuration, words.dkim);
+    };
   });
+  CLI::App* show = dkim->add_subcommand("show", "print the DNS records of every key");
+  show->callback(
+      [&words] { words.run = [&words] { return show_dkim_records(words.configuration); }; });
+  add_tls_commands(app, words);
   app.add_subcommand("status", "show the running relay")->callback([&words] {
     words.run = [&words] { return show_status(words.configuration); };
   });

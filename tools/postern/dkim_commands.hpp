@@ -1,5 +1,5 @@
-// `postern dkim generate`: a domain's two keys, what to add to the configuration and what to put
-// into DNS.
+// `postern dkim generate` and `postern dkim show`: a domain's two keys, what to add to the
+// configuration and what to put into DNS.
 //
 // Promise: private keys are written with mode 0600 into a directory of mode 0700 and printed
 // nowhere; a key that is there is never overwritten, because the world may still verify mail signed
@@ -20,5 +20,13 @@ struct DkimOrder {
 };
 [[nodiscard]] Outcome<> generate_dkim_keys(const std::string& configuration_path,
                                            const DkimOrder& order);
+
+// Keys for every domain that a user may send as and that has none, and their tables added to the
+// configuration's end; key files that are there already are taken. `selector_prefix` as above.
+[[nodiscard]] Outcome<> generate_missing_dkim_keys(
+    const std::string& configuration_path, const std::optional<std::string>& selector_prefix);
+
+// The DNS records of every key of the configuration.
+[[nodiscard]] Outcome<> show_dkim_records(const std::string& configuration_path);
 
 }  // namespace postern::tools

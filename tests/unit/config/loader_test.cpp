@@ -40,10 +40,30 @@ TEST(Loader, TellsAllProblemsAtOnceSortedByFileAndPlace) {
 
 TEST(Loader, AnEmptyFileLacksWhatEveryRelayNeeds) {
   const std::string told = problems_text(load(""));
-  for (const std::string_view part :
-       {"[server] is missing", "no [[listener]]", "[tls] is missing", "no [[upstream]]"}) {
+  for (const std::string_view part : {"[server] is missing", "no [[listener]]",
+                                      "[tls] names no certificate_file", "no [[upstream]]"}) {
     EXPECT_NE(told.find(part), std::string::npos) << told;
   }
+}
+
+TEST(Loader, TakesTheCertificateMadeHereWhereTheConfigurationNamesNone) {
+  const std::string files =
+      "certificate_file = \"tls/relay.crt\"\nprivate_key_file = \"tls/relay.key\"\n";
+  MemoryFiles made;
+  made.files["etc/tls/own.crt"] = test_keys().certificate;
+  made.files["etc/tls/own.key"] = test_keys().private_key;
+  const auto without_files = load(replaced(good_text(), files, ""), made);
+  EXPECT_TRUE(without_files.configuration) << problems_text(without_files);
+  const auto without_section =
+      load(replaced(good_text(), "[tls]\n" + files + "version_min = \"1.2\"\n", ""), made);
+  EXPECT_TRUE(without_section.configuration) << problems_text(without_section);
+  made.files["etc/tls/own.key"] = test_keys().other_private_key;
+  const auto mixed = load(replaced(good_text(), files, ""), made);
+  EXPECT_NE(problems_text(mixed).find("private_key_file cannot be used"), std::string::npos);
+  // One of the two named is a mistake and no reason to take the other from here.
+  const auto half = load(replaced(good_text(), "private_key_file = \"tls/relay.key\"\n", ""), made);
+  EXPECT_NE(problems_text(half).find("[tls] lacks private_key_file"), std::string::npos)
+      << problems_text(half);
 }
 
 TEST(Loader, NeverPrintsAPasswordThatStandsWhereAVerifierBelongs) {

@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "version_min in [tls] is a number with a fraction"},
         Mistake{"[tls]\ncertificate_file = \"tls/relay.crt\"\nprivate_key_file = "
                 "\"tls/relay.key\"\nversion_min = \"1.2\"\n",
-                "", "1:1: the section [tls] is missing"}));
+                "", "1:1: [tls] names no certificate_file"}));
 
 INSTANTIATE_TEST_SUITE_P(
     OfLimitsAndQueue, Mistakes,

@@ -1,0 +1,31 @@
+// `postern tls authority` and `postern tls generate`: an authority of one's own and the certificate
+// that devices see.
+//
+// Promise: what is there and good is kept, so that both can be run again and again; private keys
+// have mode 0600 in a directory of mode 0700 and are printed nowhere. An authority of which one
+// file is missing is never replaced, because devices may have imported it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "output.hpp"
+
+namespace postern::tools {
+
+struct AuthorityOrder {
+  std::optional<std::string> directory;     // left out: tls beside the configuration file
+  std::string label = "Postern authority";  // what devices show
+};
+[[nodiscard]] Outcome<> make_authority(const std::string& configuration_path,
+                                       const AuthorityOrder& order);
+
+struct CertificateOrder {
+  AuthorityOrder authority;
+  std::vector<std::string> names;  // beside the configuration's hostname
+};
+[[nodiscard]] Outcome<> generate_certificate(const std::string& configuration_path,
+                                             const CertificateOrder& order);
+
+}  // namespace postern::tools
