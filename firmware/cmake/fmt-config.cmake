@@ -1,4 +1,4 @@
-# fmt for the static binaries: Debian 13 has no libfmt.a, so the headers bring the code along (fmt's own mode for this).
-add_library(fmt::fmt INTERFACE IMPORTED)
-target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY=1)
+# fmt for the static binaries: Debian 13 has no libfmt.a, so its code is compiled here, once.
+add_library(fmt_code STATIC ${CMAKE_CURRENT_LIST_DIR}/fmt_code.cpp)
+add_library(fmt::fmt ALIAS fmt_code)
 set(fmt_FOUND TRUE)
