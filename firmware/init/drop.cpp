@@ -1,7 +1,9 @@
 // A configuration dropped on the EFI partition; see storage.hpp.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -60,6 +62,15 @@ bool copy_configuration(const std::string& from, const std::string& to) {
   return copy_file(from + "/" + main_file, to + "/" + main_file);
 }
 
+// Completed by what the box makes itself, then judged by the relay.
+bool is_good(const std::string& directory, const Box& box, const FeedWatchdog& feed,
+             std::string& problems) {
+  complete_configuration(directory, box, "", feed);
+  return run_and_wait(
+             {"/usr/sbin/posternd", "--check-config", "--config", directory + "/" + main_file},
+             relay_user, &problems, feed) == 0;
+}
+
 bool put_in_force(const std::string& fresh) {
   const std::string old = std::string(configuration_directory) + ".old";
   std::error_code error;
@@ -70,11 +81,26 @@ bool put_in_force(const std::string& fresh) {
   return true;
 }
 
-// Overwritten in place before its name goes: FAT keeps the octets of a removed file.
+// In the very blocks that hold it: opening it with O_TRUNC would give those back as they are.
+bool overwrite(const std::string& path) {
+  struct stat facts{};
+  const int fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool good = ::fstat(fd, &facts) == 0;
+  const std::array<char, 4096> zeros{};
+  for (off_t at = 0; good && at < facts.st_size;) {
+    const auto rest = static_cast<std::size_t>(facts.st_size - at);
+    const ssize_t count = ::write(fd, zeros.data(), std::min(rest, zeros.size()));
+    good = count > 0 || (count < 0 && errno == EINTR);
+    if (count > 0) at += count;
+  }
+  good = ::fsync(fd) == 0 && good;
+  return ::close(fd) == 0 && good;
+}
+
+// FAT keeps the octets of a removed file, so they are overwritten before its name goes.
 void shred(const std::string& path) {
-  const auto content = read_file(path);
-  if (content && !write_file(path, std::string(content->size(), '\0')))
-    say("could not overwrite " + path);
+  if (!overwrite(path)) say_errno("could not overwrite " + path, errno);
   if (::unlink(path.c_str()) != 0) say_errno("could not remove " + path, errno);
 }
 
@@ -91,13 +117,11 @@ void shred_drop(const std::string& place) {
 
 }  // namespace
 
-DropResult take_drop(const std::string& mounted) {
+DropResult take_drop(const std::string& mounted, const Box& box, const FeedWatchdog& feed) {
   if (::access((mounted + "/" + main_file).c_str(), F_OK) != 0) return DropResult::nothing;
   const std::string fresh = std::string(configuration_directory) + ".new";
   std::string problems = "the files could not be copied to the data partition; is it full?\n";
-  if (copy_configuration(mounted, fresh) &&
-      run_and_wait({"/usr/sbin/posternd", "--check-config", "--config", fresh + "/" + main_file},
-                   relay_user, &problems) == 0 &&
+  if (copy_configuration(mounted, fresh) && is_good(fresh, box, feed, problems) &&
       put_in_force(fresh)) {
     shred_drop(mounted);
     say("the dropped configuration is in force; it was removed from the EFI partition");

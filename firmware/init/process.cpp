@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@ namespace postern::firmware {
 namespace {
 
 constexpr std::size_t output_bytes_max = 64 * 1024;
+constexpr int turn_milliseconds = 1000;
 constexpr rlim_t open_files_max = 16'384;
 
 bool set_capabilities(std::uint32_t mask) {
@@ -72,6 +74,16 @@ bool become(unsigned user, bool low_ports) {
   ::_exit(127);
 }
 
+// One read; false at the end.
+bool take_output(int fd, std::string& output) {
+  char buffer[1024];
+  const ssize_t count = ::read(fd, buffer, sizeof buffer);
+  if (count < 0 && errno == EINTR) return true;
+  if (count <= 0) return false;
+  if (output.size() < output_bytes_max) output.append(buffer, static_cast<std::size_t>(count));
+  return true;
+}
+
 }  // namespace
 
 pid_t launch(const Launch& what) {
@@ -81,28 +93,28 @@ pid_t launch(const Launch& what) {
   return child;
 }
 
-int run_and_wait(const std::vector<std::string>& words, unsigned user, std::string* output) {
+int run_and_wait(const std::vector<std::string>& words, unsigned user, std::string* output,
+                 const std::function<void()>& meanwhile) {
   int ends[2] = {-1, -1};
   if (output != nullptr && ::pipe2(ends, O_CLOEXEC) != 0) return -1;
   const pid_t child = launch({words, {"PATH=/usr/sbin:/usr/bin"}, user, false, ends[1]});
   if (output != nullptr) {
     ::close(ends[1]);
     output->clear();
-    char buffer[1024];
-    for (;;) {
-      const ssize_t count = ::read(ends[0], buffer, sizeof buffer);
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) break;
-      if (output->size() < output_bytes_max)
-        output->append(buffer, static_cast<std::size_t>(count));
-    }
-    ::close(ends[0]);
   }
-  if (child < 0) return -1;
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  bool open = output != nullptr, running = child > 0;
+  while (open || running) {
+    meanwhile();
+    pollfd wanted{ends[0], POLLIN, 0};
+    if (open && ::poll(&wanted, 1, turn_milliseconds) > 0) open = take_output(ends[0], *output);
+    if (!running) continue;
+    const pid_t ended = ::waitpid(child, &status, WNOHANG);
+    running = ended == 0 || (ended < 0 && errno == EINTR);
+    if (running && !open) ::usleep(turn_milliseconds * 100);
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  if (output != nullptr) ::close(ends[0]);
+  return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 }  // namespace postern::firmware

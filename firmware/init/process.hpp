@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,9 @@ struct Launch {
 [[nodiscard]] pid_t launch(const Launch& what);
 
 // The exit code, or -1 when it did not end by itself. Output goes to `output` (at most 64 KiB) or
-// the console.
+// the console. `meanwhile` is called at least every second: a key or a file system may take longer
+// than the watchdog waits.
 [[nodiscard]] int run_and_wait(const std::vector<std::string>& words, unsigned user,
-                               std::string* output);
+                               std::string* output, const std::function<void()>& meanwhile);
 
 }  // namespace postern::firmware

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -69,6 +70,11 @@ void grow_partition(const std::string& device) {
   ::close(fd);
 }
 
+std::uint64_t file_system_blocks() {
+  struct statvfs facts{};
+  return ::statvfs("/data", &facts) == 0 ? facts.f_blocks : 0;
+}
+
 void grow_file_system(const std::string& device) {
   std::uint64_t bytes = 0;
   const int fd = ::open(device.c_str(), O_RDONLY | O_CLOEXEC);
@@ -78,16 +84,22 @@ void grow_file_system(const std::string& device) {
   }
   const int directory = ::open("/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   std::uint64_t blocks = bytes / data_block_bytes;
+  const std::uint64_t before = file_system_blocks();
   if (directory >= 0 && blocks > 0 && ::ioctl(directory, resize_file_system, &blocks) != 0)
     say_errno("the data file system could not grow", errno);
   if (directory >= 0) ::close(directory);
+  const std::uint64_t now = file_system_blocks();
+  if (now > before) {
+    say("the data file system grew to " + std::to_string(now * data_block_bytes / 1'000'000) +
+        " MB");
+  }
 }
 
 }  // namespace
 
-bool open_data(const std::string& device) {
+bool open_data(const std::string& device, const FeedWatchdog& feed) {
   grow_partition(device);
-  const int checked = run_and_wait({"/sbin/e2fsck", "-p", device}, 0, nullptr);
+  const int checked = run_and_wait({"/sbin/e2fsck", "-p", device}, 0, nullptr, feed);
   // e2fsck(8): 1 and 2 are mended; 4 and more are not.
   if (checked < 0 || checked >= 4) {
     say("the data file system is damaged beyond automatic repair; it is mounted read-only for "

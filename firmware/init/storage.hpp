@@ -11,17 +11,20 @@
 #include <string>
 #include <string_view>
 
+#include "firmware/init/box.hpp"
+
 namespace postern::firmware {
 
 inline constexpr unsigned relay_user = 990;  // no other user exists in the image
 inline constexpr char configuration_directory[] = "/data/config";
 
 // Grows the partition, checks its file system, mounts it at /data and grows that too.
-[[nodiscard]] bool open_data(const std::string& device);
+[[nodiscard]] bool open_data(const std::string& device, const FeedWatchdog& feed);
 
 enum class DropResult { nothing, taken, refused };
 // `mounted`: the EFI partition's place.
-[[nodiscard]] DropResult take_drop(const std::string& mounted);
+[[nodiscard]] DropResult take_drop(const std::string& mounted, const Box& box,
+                                   const FeedWatchdog& feed);
 
 class EfiPartition {  // mounted as long as it lives
  public:

@@ -22,7 +22,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
+#include "firmware/init/box.hpp"
 #include "firmware/init/network.hpp"
 #include "firmware/init/process.hpp"
 #include "firmware/init/restart_policy.hpp"
@@ -38,6 +40,7 @@ constexpr int turn_milliseconds = 1000;
 constexpr std::chrono::seconds stop_time_max{90};  // the relay's own bound is shorter
 constexpr std::chrono::seconds silence_max{60};    // the relay's watchdog
 constexpr std::chrono::minutes clock_note_every{10};
+constexpr std::chrono::hours renewal_every{24};
 constexpr char notify_path[] = "/run/notify";
 constexpr char clock_file[] = "/data/clock";
 
@@ -98,10 +101,10 @@ class Supervisor {
     notes_ = listen_for_notes();
     feed_watchdog();
     const std::string data = find_partition("postern-data");
-    data_open_ = !data.empty() && open_data(data);
+    data_open_ = !data.empty() && open_data(data, feed_);
     set_clock_floor();
     feed_watchdog();
-    if (data_open_) look_for_drop();
+    if (data_open_) prepare_box();
     configured_ = ::access("/data/config/postern.toml", F_OK) == 0;
     if (!configured_)
       say("no configuration yet: put postern.toml on the EFI partition; no port is open");
@@ -118,9 +121,24 @@ class Supervisor {
     if (watchdog_ >= 0 && ::write(watchdog_, "\n", 1) != 1) say_errno("the watchdog", errno);
   }
 
-  static void look_for_drop() {
+  void prepare_box() {
+    notice_.box = open_box(feed_);
+    say("this is box " + notice_.box.identity + "; its authority has the SHA-256 fingerprint " +
+        notice_.box.fingerprint);
     const EfiPartition efi;
-    if (efi.mounted()) static_cast<void>(take_drop(efi.place()));
+    if (!efi.mounted()) return;
+    notice_.refused = take_drop(efi.place(), notice_.box, feed_) == DropResult::refused;
+    // At the very first start, for a box that never gets an address.
+    if (::access((efi.place() + "/POSTERN.TXT").c_str(), F_OK) != 0)
+      write_notice(efi.place(), notice_);
+  }
+
+  void write_notice_file() {
+    notice_.configured = configured_;
+    if (configured_) notice_.dns_records = dns_records_of(configuration_directory, feed_);
+    const EfiPartition efi;
+    if (efi.mounted()) write_notice(efi.place(), notice_);
+    say("POSTERN.TXT on the EFI partition says how to reach the box and what to do next");
   }
 
   void turn() {
@@ -132,6 +150,7 @@ class Supervisor {
     take_notes();
     look_after_network();
     look_after_relay();
+    look_after_papers();
     note_clock();
   }
 
@@ -154,7 +173,7 @@ class Supervisor {
       if (count <= 0) return;
       const std::string_view note(buffer, static_cast<std::size_t>(count));
       if (note.contains("WATCHDOG=1")) {
-        fed_ = true;
+        relay_fed_ = true;
         last_fed_ = Clock::now();
       }
       if (note.contains("READY=1") && !ready_) {
@@ -176,6 +195,24 @@ class Supervisor {
     if (dhcp_->lease() && address_ != text_of(dhcp_->lease()->address)) {
       address_ = text_of(dhcp_->lease()->address);
       say("the address is " + address_);
+      address_is_new_ = true;
+    }
+  }
+
+  // Once the box has an address and, where there is a relay, that is ready: nobody waits for this.
+  void look_after_papers() {
+    if (!data_open_ || address_.empty()) return;
+    if (configured_ && !ready_ && !policy_.safe_mode()) return;
+    const auto now = Clock::now();
+    if (!address_is_new_ && now < next_renewal_) return;
+    next_renewal_ = now + renewal_every;
+    if (configured_ && renew_certificate(configuration_directory, address_, feed_)) {
+      say("the certificate is new: it is for the address " + address_ + " too");
+      if (relay_ > 0) ::kill(relay_, SIGHUP);
+    }
+    if (std::exchange(address_is_new_, false)) {
+      notice_.address = address_;
+      write_notice_file();
     }
   }
 
@@ -183,15 +220,15 @@ class Supervisor {
     const auto now = Clock::now();
     if (relay_ > 0) {
       // Only a relay that fed the watchdog once is held to it.
-      if (fed_ && now - last_fed_ > silence_max) {
+      if (relay_fed_ && now - last_fed_ > silence_max) {
         say("the relay makes no progress; it is ended and started again");
         ::kill(relay_, SIGKILL);
-        fed_ = false;
+        relay_fed_ = false;
       }
       return;
     }
     if (!configured_ || now < start_again_) return;
-    ready_ = fed_ = false;
+    ready_ = relay_fed_ = false;
     const std::string notify = std::string("NOTIFY_SOCKET=") + notify_path;
     relay_ = launch({{"/usr/sbin/posternd", "--config", "/data/config/postern.toml"},
                      {"PATH=/usr/sbin:/usr/bin", notify, "WATCHDOG_USEC=60000000"},
@@ -238,12 +275,15 @@ class Supervisor {
   }
 
   int watchdog_ = -1, signals_ = -1, notes_ = -1;
-  bool data_open_ = false, configured_ = false, ready_ = false, fed_ = false;
+  bool data_open_ = false, configured_ = false, ready_ = false, relay_fed_ = false,
+       address_is_new_ = false;
   pid_t relay_ = -1;
   RestartPolicy policy_;
   std::unique_ptr<DhcpClient> dhcp_;
+  const FeedWatchdog feed_ = [this] { feed_watchdog(); };
   std::string address_;
-  Clock::time_point start_again_{}, last_fed_{}, next_clock_note_{};
+  Notice notice_;
+  Clock::time_point start_again_{}, last_fed_{}, next_clock_note_{}, next_renewal_{};
 };
 
 }  // namespace

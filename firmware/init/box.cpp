@@ -1,0 +1,174 @@
+// The box's identity, keys and notice; see the header.
+#include "firmware/init/box.hpp"
+
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+
+#include "firmware/init/process.hpp"
+#include "firmware/init/storage.hpp"
+#include "firmware/init/system.hpp"
+
+namespace postern::firmware {
+
+namespace {
+
+constexpr char box_directory[] = "/data/box";
+constexpr char identity_file[] = "/data/box/identity";
+constexpr char authority_file[] = "/data/box/authority.crt";
+constexpr std::size_t identity_octets = 8;      // boxes of one office are told apart
+constexpr std::size_t selector_digits = 8;      // of the identity, in the names of DKIM keys
+constexpr char program[] = "/usr/bin/postern";  // runs as root: the authority's key is root's
+
+std::string make_identity() {
+  std::array<std::uint8_t, identity_octets> octets{};
+  // Without a flag it waits until the kernel's random pool is ready (getrandom(2)).
+  while (::getrandom(octets.data(), octets.size(), 0) != static_cast<ssize_t>(octets.size())) {
+  }
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  for (const std::uint8_t octet : octets) {
+    text += digits[octet >> 4];
+    text += digits[octet & 15];
+  }
+  return text;
+}
+
+std::string read_identity() {
+  const std::string found(trimmed(read_file(identity_file).value_or("")));
+  if (found.size() == 2 * identity_octets &&
+      found.find_first_not_of("0123456789abcdef") == std::string::npos) {
+    return found;
+  }
+  const std::string made = make_identity();
+  const std::string fresh = std::string(identity_file) + ".new";
+  if (!write_file(fresh, made + "\n", 0600) || ::rename(fresh.c_str(), identity_file) != 0)
+    say_errno("the box's identity could not be kept", errno);
+  return made;
+}
+
+// The program made files as root; they belong to the relay.
+void give_directory(const std::string& directory) {
+  for (const std::string& name : directory_names(directory)) {
+    const std::string file = directory + "/" + name;
+    if (::lchown(file.c_str(), relay_user, relay_user) != 0) say_errno(file, errno);
+  }
+  if (::access(directory.c_str(), F_OK) == 0 &&
+      ::lchown(directory.c_str(), relay_user, relay_user) != 0) {
+    say_errno(directory, errno);
+  }
+}
+
+std::vector<std::string> certificate_words(const std::string& directory,
+                                           const std::string& address) {
+  std::vector<std::string> words = {program,      "--config", directory + "/postern.toml",
+                                    "tls",        "generate", "--authority",
+                                    box_directory};
+  if (!address.empty()) words.insert(words.end(), {"--name", address});
+  return words;
+}
+
+}  // namespace
+
+std::string value_behind(std::string_view text, std::string_view label) {
+  const std::size_t at = text.find(label);
+  if (at == std::string_view::npos) return {};
+  text.remove_prefix(at + label.size());
+  return std::string(trimmed(text.substr(0, text.find('\n'))));
+}
+
+Box open_box(const FeedWatchdog& feed) {
+  if (::mkdir(box_directory, 0700) != 0 && errno != EEXIST) say_errno(box_directory, errno);
+  Box box;
+  box.identity = read_identity();
+  std::string told;
+  if (run_and_wait({program, "tls", "authority", "--authority", box_directory, "--label",
+                    "Postern box " + box.identity},
+                   0, &told, feed) == 0) {
+    box.fingerprint = value_behind(told, "fingerprint:");
+  } else {
+    say("the box's authority could not be made:");
+    for (const std::string_view line : split(told, '\n')) say(line);
+  }
+  return box;
+}
+
+bool renew_certificate(const std::string& directory, const std::string& address,
+                       const FeedWatchdog& feed) {
+  std::string told;
+  if (run_and_wait(certificate_words(directory, address), 0, &told, feed) != 0) {
+    say("the certificate could not be renewed:");
+    for (const std::string_view line : split(told, '\n')) say(line);
+    return false;
+  }
+  give_directory(directory + "/tls");
+  return told.find("Written:") != std::string::npos;
+}
+
+void complete_configuration(const std::string& directory, const Box& box,
+                            const std::string& address, const FeedWatchdog& feed) {
+  const std::string file = directory + "/postern.toml";
+  std::string told;
+  // What these cannot do the check of the whole configuration tells in the user's words.
+  static_cast<void>(run_and_wait(certificate_words(directory, address), 0, &told, feed));
+  give_directory(directory + "/tls");
+  static_cast<void>(run_and_wait({program, "--config", file, "dkim", "generate", "--missing",
+                                  "--selector", "p" + box.identity.substr(0, selector_digits)},
+                                 0, &told, feed));
+  give_directory(directory + "/dkim");
+  if (::lchown(file.c_str(), relay_user, relay_user) != 0) say_errno(file, errno);
+}
+
+std::string dns_records_of(const std::string& directory, const FeedWatchdog& feed) {
+  std::string told;
+  const int code = run_and_wait({program, "--config", directory + "/postern.toml", "dkim", "show"},
+                                0, &told, feed);
+  return code == 0 ? told : std::string();
+}
+
+std::string notice_text(const Notice& notice) {
+  std::string text = "Postern mail relay, box " + notice.box.identity +
+                     "\nThe box writes this file; changes to it are lost.\n\nAddress      " +
+                     (notice.address.empty() ? "none yet" : notice.address) +
+                     "\nAuthority    POSTERN-CA.CRT beside this file; import it at every device\n"
+                     "Fingerprint  SHA-256 " +
+                     notice.box.fingerprint + "\n\n";
+  if (notice.refused)
+    text += "The postern.toml beside this file is refused; POSTERN-PROBLEMS.TXT says why.\n";
+  if (!notice.configured) {
+    return text +
+           "There is no configuration yet, and no port is open. What to do next:\n"
+           "1. Copy postern.toml here, and what it names: users.d, secrets, and tls and dkim\n"
+           "   when you bring keys of your own. Without them the box makes its own.\n"
+           "2. Start the box again. It checks the files, takes them and removes them here.\n";
+  }
+  text += "The box has a configuration. A new postern.toml here takes effect at the next start.\n";
+  if (!notice.dns_records.empty()) {
+    text +=
+        "\nWhat to do next: publish these DNS records, so that receivers can check the "
+        "signatures.\n\n" +
+        notice.dns_records;
+  }
+  return text;
+}
+
+void write_notice(const std::string& place, const Notice& notice) {
+  std::string text;
+  for (const char c : notice_text(notice)) {
+    if (c == '\n') text += '\r';  // opened on whatever machine wrote the medium
+    text += c;
+  }
+  const auto write = [&place](const std::string& name, const std::string& content) {
+    const std::string path = place + "/" + name;
+    if (read_file(path) != content && !write_file(path, content))
+      say(name + " could not be written onto the EFI partition");
+  };
+  write("POSTERN.TXT", text);
+  if (const auto authority = read_file(authority_file)) write("POSTERN-CA.CRT", *authority);
+}
+
+}  // namespace postern::firmware

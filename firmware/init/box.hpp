@@ -1,0 +1,54 @@
+// What makes one box different from every other, made at its first start, and the notice for the
+// person who sets it up.
+//
+// Promise: identity, authority and keys are made on the box, once, after the kernel's random pool
+// is ready; nothing of it is in the image. The authority's key belongs to root alone, so that the
+// relay could not issue certificates even when it was taken over. Sharp edge: whoever holds the
+// medium holds the keys.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace postern::firmware {
+
+using FeedWatchdog = std::function<void()>;
+
+struct Box {
+  std::string identity;     // 16 hexadecimal digits
+  std::string fingerprint;  // of the authority that devices import; empty when it was not made
+};
+
+// The box's own directory on the data partition, made when it is missing.
+[[nodiscard]] Box open_box(const FeedWatchdog& feed);
+
+// Makes what the configuration in `directory` names no files for: the certificate that devices see
+// (`address`: another name for it, may be empty) and DKIM keys. What cannot be made is told by the
+// check of the configuration that follows.
+void complete_configuration(const std::string& directory, const Box& box,
+                            const std::string& address, const FeedWatchdog& feed);
+
+// Renews the certificate when its end is near or the address changed; true when it was written.
+[[nodiscard]] bool renew_certificate(const std::string& directory, const std::string& address,
+                                     const FeedWatchdog& feed);
+
+struct Notice {
+  Box box;
+  std::string address;  // empty: none yet
+  bool configured = false;
+  bool refused = false;     // the dropped configuration has problems
+  std::string dns_records;  // of the DKIM keys
+};
+[[nodiscard]] std::string notice_text(const Notice& notice);
+
+// POSTERN.TXT and POSTERN-CA.CRT at `place`, written only when they are not so already.
+void write_notice(const std::string& place, const Notice& notice);
+
+// What `postern dkim show` says of the configuration in force.
+[[nodiscard]] std::string dns_records_of(const std::string& directory, const FeedWatchdog& feed);
+
+// The rest of the first line that holds `label`.
+[[nodiscard]] std::string value_behind(std::string_view text, std::string_view label);
+
+}  // namespace postern::firmware

@@ -1,0 +1,221 @@
+"""A box in the emulator: a copy of the image as its disk, UEFI firmware, a serial console that is read all the time.
+
+    with Machine(disk) as machine:
+        machine.wait_for("ready to accept mail")
+
+Promise: nothing of the host is reachable for the guest but what listens on the host's loopback (10.0.2.2 to the guest); only
+the ports asked for are forwarded to it. Every wait is for something the box says, bounded by SECONDS_MAX. A restart of the
+guest ends the emulator, so that no crash goes unseen. Hardware virtualisation is never used.
+"""
+
+import contextlib
+import json
+import pathlib
+import random
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+
+SECONDS_MAX = 300  # for one thing to happen; an emulated boot takes 20 s on an idle machine of two cores
+MEMORY_MEGABYTES = 192  # with 128 the kernel's EFI stub finds no room to unpack the kernel beside OVMF; with 160 it does
+MEGABYTE = 1 << 20
+EFI_AT = 1 * MEGABYTE  # firmware/image/disk.py: the partitions begin behind the first megabyte, without gaps
+EFI_BYTES = 96 * MEGABYTE
+ROOT_A_AT = EFI_AT + EFI_BYTES
+OVMF = pathlib.Path("/usr/share/OVMF")
+
+
+def run(*command, **settings):
+    done = subprocess.run([str(word) for word in command], capture_output=True, check=False, stdin=subprocess.DEVNULL,
+                          timeout=SECONDS_MAX, **settings)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def free_port():
+    for port in random.sample(range(20000, 32000), 1000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port between 20000 and 32000 is free")
+
+
+class Disk:
+    """A copy of the image, optionally on a larger medium."""
+
+    def __init__(self, image, file, megabytes=None):
+        self.file = pathlib.Path(file)
+        run("cp", "--sparse=always", image, self.file)
+        if megabytes:
+            with open(self.file, "r+b") as disk:
+                disk.truncate(megabytes * MEGABYTE)
+        self._efi = f"{self.file}@@{EFI_AT}"
+
+    def drop(self, files):
+        """{path on the EFI partition: octets}"""
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, content in files.items():
+                directory, _, _ = name.rpartition("/")
+                if directory and directory not in self.efi_names():
+                    run("mmd", "-i", self._efi, f"::{directory}")
+                source = pathlib.Path(scratch) / "file"
+                source.write_bytes(content)
+                run("mcopy", "-o", "-i", self._efi, source, f"::{name}")
+
+    def efi_names(self):
+        """Names at the top of the EFI partition."""
+        return [line.strip("/").removeprefix("::/") for line in run("mdir", "-b", "-i", self._efi, "::/", text=True).splitlines()]
+
+    def efi_file(self, name):
+        return run("mtype", "-i", self._efi, f"::{name}")
+
+    def efi_holds(self, octets):
+        """Whether the octets stand anywhere on the EFI partition, in a file or not."""
+        with open(self.file, "rb") as disk:
+            disk.seek(EFI_AT)
+            return octets in disk.read(EFI_BYTES)
+
+    def partitions(self):
+        """As sfdisk reads the table: [{name, start, size, …}] in sectors."""
+        table = json.loads(run("/sbin/sfdisk", "--json", self.file, text=True))
+        return {partition["name"]: partition for partition in table["partitiontable"]["partitions"]}
+
+    def data_partition(self, file):
+        """A copy of the data partition with its journal replayed, for debugfs."""
+        place = self.partitions()["postern-data"]
+        run("dd", f"if={self.file}", f"of={file}", "bs=1M", f"skip={place['start'] * 512}", f"count={place['size'] * 512}",
+            "iflag=skip_bytes,count_bytes", "conv=sparse")
+        subprocess.run(["/sbin/e2fsck", "-fy", str(file)], capture_output=True, check=False)
+        run("/sbin/e2fsck", "-fn", file)
+        return file
+
+
+class Machine:
+    def __init__(self, disk, architecture="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES):
+        self.disk, self.architecture, self.memory = disk, architecture, memory_megabytes
+        self.ports = {guest: free_port() for guest in forwarded}
+        self._scratch = None
+        self._process = None
+        self._changed = threading.Condition()
+        self._console = b""
+        self._ended = False
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            print(f"--- the console's end:\n{self.console()[-8000:]}")
+        self.pull_the_plug()
+
+    def start(self):
+        self._scratch = tempfile.TemporaryDirectory(prefix="postern-machine-")
+        scratch = pathlib.Path(self._scratch.name)
+        shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", scratch / "vars.fd")
+        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.ports.items())
+        self._console, self._ended, self.begun = b"", False, time.monotonic()
+        self._process = subprocess.Popen(
+            ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "2", "-m", str(self.memory),
+             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
+             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
+             "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
+             "-drive", f"if=virtio,format=raw,file={self.disk.file}",
+             "-nic", f"user,model=virtio-net-pci{forwards}",
+             "-device", "virtio-rng-pci", "-device", "i6300esb", "-device", "virtio-balloon-pci,id=balloon",
+             "-qmp", f"unix:{scratch}/qmp,server=on,wait=off"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        threading.Thread(target=self._read_console, args=(self._process,), daemon=True).start()
+
+    def _read_console(self, process):
+        while octets := process.stdout.read1(4096):
+            with self._changed:
+                self._console += octets
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def console(self):
+        with self._changed:
+            return self._console.decode(errors="replace")
+
+    def wait_for(self, words, seconds=SECONDS_MAX):
+        """Waits until the console shows these words and gives all it showed so far."""
+        needle = words.encode()
+        with self._changed:
+            if not self._changed.wait_for(lambda: needle in self._console or self._ended, seconds) or needle not in self._console:
+                why = "ended" if self._ended else f"did not say it within {seconds} s"
+                raise AssertionError(f"'{words}' expected on the console; the box {why}:\n"
+                                     f"{self._console.decode(errors='replace')[-6000:]}")
+        return self.console()
+
+    def wait_until_it_ends(self):
+        """A guest that restarts or switches off ends the emulator."""
+        self._process.wait(SECONDS_MAX)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, SECONDS_MAX)
+
+    def pull_the_plug(self):
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, SECONDS_MAX)
+        self._process.stdout.close()
+        self._process = None
+        self._scratch.cleanup()
+
+    def restart(self):
+        self.pull_the_plug()
+        self.start()
+
+    def answer_at(self, port, tls=None, seconds=30, name="localhost"):
+        """What a guest's port says first; None when nothing listens there (the emulator takes the connection and drops it)."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.ports[port]), seconds) as plain:
+                plain.settimeout(seconds)
+                if tls is None:
+                    return plain.recv(512) or None
+                with tls.wrap_socket(plain, server_hostname=name) as secured:
+                    return secured.recv(512) or None
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return None
+
+    def memory_used(self):
+        """(octets in use as the guest's kernel counts them, octets of its memory that the kernel manages)"""
+        with self._monitor() as ask:
+            ask("qom-set", path="/machine/peripheral/balloon", property="guest-stats-polling-interval", value=1)
+            deadline, asked = time.monotonic() + SECONDS_MAX, int(time.time())
+            while time.monotonic() < deadline:
+                found = ask("qom-get", path="/machine/peripheral/balloon", property="guest-stats")
+                if found["last-update"] > asked:
+                    return (found["stats"]["stat-total-memory"] - found["stats"]["stat-available-memory"],
+                            found["stats"]["stat-total-memory"])
+                time.sleep(0.2)
+        raise AssertionError("the guest did not tell how much memory it uses")
+
+    @contextlib.contextmanager
+    def _monitor(self):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(f"{self._scratch.name}/qmp")
+            lines = connection.makefile("rw")
+            json.loads(lines.readline())
+
+            def ask(command, **arguments):
+                lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+                lines.flush()
+                while True:
+                    answer = json.loads(lines.readline())
+                    if "return" in answer:
+                        return answer["return"]
+                    if "error" in answer:
+                        raise AssertionError(f"{command}: {answer['error']}")
+
+            ask("qmp_capabilities")
+            yield ask

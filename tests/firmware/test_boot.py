@@ -1,0 +1,49 @@
+"""A flashed box that nobody configured, and one whose root was changed."""
+
+import re
+import time
+
+from box import BoxTest, figure
+from machine import MEGABYTE, ROOT_A_AT
+
+MEDIUM_MEGABYTES = 1024
+UNCONFIGURED = "no configuration yet"
+
+
+class AFreshBox(BoxTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.disk = cls.new_disk(MEDIUM_MEGABYTES)
+        cls.machine = cls.start_machine(cls.disk, forwarded=(22, 23, 25, 80, 443, 465, 587))
+        cls.machine.wait_for(UNCONFIGURED)
+        figure("emulator's start to an open data partition, s", f"{time.monotonic() - cls.machine.begun:.1f}")
+        cls.machine.wait_for("the address is 10.0.2.15")
+
+    def test_no_port_is_open_without_a_configuration(self):
+        self.assert_no_port_is_open(self.machine)
+
+    def test_the_data_partition_grows_to_the_medium(self):
+        console = self.machine.wait_for("the data file system grew")
+        self.assertIn("the data partition now reaches to the end of /dev/vda", console)
+        parts = self.disk.partitions()  # sfdisk refuses a table with a wrong checksum
+        data = parts["postern-data"]
+        end = (data["start"] + data["size"]) * 512 / MEGABYTE
+        self.assertGreater(end, MEDIUM_MEGABYTES - 1)
+        told = int(re.search(r"the data file system grew to (\d+) MB", console)[1])
+        self.assertGreater(told, 0.9 * data["size"] * 512 / 1e6)
+
+
+class AChangedRoot(BoxTest):
+    def test_one_flipped_bit_of_the_root_is_refused(self):
+        disk = self.new_disk()
+        # The date that the squashfs was made: nobody but dm-verity cares.
+        with open(disk.file, "r+b") as file:
+            file.seek(ROOT_A_AT + 8)
+            octet = file.read(1)[0]
+            file.seek(ROOT_A_AT + 8)
+            file.write(bytes([octet ^ 1]))
+        machine = self.start_machine(disk)
+        machine.wait_for("data block 0 is corrupted")
+        machine.wait_until_it_ends()
+        self.assertNotIn(UNCONFIGURED, machine.console())

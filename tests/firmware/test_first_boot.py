@@ -1,0 +1,86 @@
+"""Keys, certificate and identity are made on the box: where the configuration brings none, and on every box others."""
+
+import re
+import smtplib
+
+import relay as relays
+import verifiers
+from box import BoxTest, HOSTNAME, UPSTREAM_PASSWORD
+from machine import run
+from support import simple_message
+
+NOTICE_WRITTEN = "POSTERN.TXT on the EFI partition says"
+ADDRESS = "10.0.2.15"
+
+
+class ABoxThatMakesItsKeys(BoxTest):
+    """Two boxes from one image with one configuration that names no key."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.upstream = cls.start_upstream()
+        text = cls.configuration_text(cls.upstream, tls_files=False)
+        files = {"postern.toml": text.encode(), "users.d/copier-2.toml": relays.user_table().encode(),
+                 "secrets/provider": UPSTREAM_PASSWORD.encode() + b"\n",
+                 "tls/provider-ca.pem": cls.authority.ca_file.read_bytes()}
+        cls.boxes = []
+        for name in ("one", "two"):
+            disk = cls.new_disk(name=name)
+            disk.drop(files)
+            cls.boxes.append((disk, cls.start_machine(disk)))
+            cls.boxes[-1][1].wait_for(NOTICE_WRITTEN)
+        cls.disk, cls.machine = cls.boxes[0]
+        cls.notice = cls.disk.efi_file("POSTERN.TXT").decode("ascii")
+        cls.ca_file = cls.scratch / "box-ca.pem"
+        cls.ca_file.write_bytes(cls.disk.efi_file("POSTERN-CA.CRT"))
+
+    def fingerprint_of(self, certificate):
+        shown = run("openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256", text=True)
+        return shown.strip().partition("=")[2]
+
+    def test_the_notice_and_the_console_tell_how_to_trust_and_reach_it(self):
+        fingerprint = self.fingerprint_of(self.ca_file)
+        self.assertRegex(self.notice, rf"Address +{re.escape(ADDRESS)}\r\n")
+        self.assertIn(fingerprint, self.notice)
+        self.assertIn(fingerprint, self.machine.console())
+        self.assertIn("What to do next", self.notice)
+        self.assertNotIn("PRIVATE", self.notice)
+
+    def test_a_device_that_imported_the_authority_submits_and_the_records_verify(self):
+        for name in (HOSTNAME, ADDRESS):  # both stand in the certificate
+            context = self.trusting(self.ca_file)
+            self.assertTrue(self.machine.answer_at(465, context, name=name).startswith(b"220 "))
+        with smtplib.SMTP("localhost", self.machine.ports[587], timeout=60) as device:
+            device._host = HOSTNAME  # the name that starttls() verifies
+            device.starttls(context=self.trusting(self.ca_file))
+            device.login(relays.USER, relays.PASSWORD)
+            device.sendmail(relays.SENDER, ["anna@far.example"], simple_message("own keys").encode())
+        message = self.upstream.wait(1, 120)[-1]
+        self.assert_signed(message, verifiers.records_from_text(self.notice.replace("\r\n", "\n")))
+
+    def test_two_boxes_have_nothing_in_common(self):
+        found = []
+        for index, (disk, _) in enumerate(self.boxes):
+            notice = disk.efi_file("POSTERN.TXT").decode("ascii")
+            certificate = self.scratch / f"ca-{index}.pem"
+            certificate.write_bytes(disk.efi_file("POSTERN-CA.CRT"))
+            records = verifiers.records_from_text(notice.replace("\r\n", "\n"))
+            self.assertEqual(len(records), 2, notice)
+            found.append({re.search(r"box ([0-9a-f]{16})\r\n", notice)[1], self.fingerprint_of(certificate),
+                          *records.keys(), *records.values()})
+            self.assertEqual(len(found[-1]), 6)
+        self.assertFalse(found[0] & found[1])
+
+    def test_the_keys_on_the_medium_differ_and_outlive_a_restart(self):
+        keys = []
+        for disk, machine in self.boxes:
+            machine.pull_the_plug()
+            data = disk.data_partition(self.scratch / "data.img")
+            keys.append([run("/sbin/debugfs", "-R", f"cat {path}", data) for path in
+                         ("/queue/queue.key", "/box/authority.key", "/config/tls/own.key", "/config/dkim/office.example.rsa.pem")])
+            self.assertTrue(all(len(key) >= 32 for key in keys[-1]), [len(key) for key in keys[-1]])
+            machine.start()
+        self.assertFalse(set(keys[0]) & set(keys[1]))
+        self.machine.wait_for(NOTICE_WRITTEN)
+        self.assertEqual(self.disk.efi_file("POSTERN.TXT").decode("ascii"), self.notice)  # a restart changes no key
