@@ -70,12 +70,15 @@ std::optional<GrownTable> grow_last_partition(std::span<const std::uint8_t> fron
       grown.partition_number = i + 1;
     }
   }
-  const std::uint64_t new_end = medium_sectors - back_sectors - 1;
-  if (grown.partition_number == 0 || medium_sectors <= last_end + back_sectors + growth_sectors_min)
+  if (grown.partition_number == 0 || medium_sectors <= back_sectors + growth_sectors_min ||
+      last_end >= medium_sectors - back_sectors - growth_sectors_min) {
     return std::nullopt;
+  }
+  const std::uint64_t new_end = medium_sectors - back_sectors - 1;
   const auto entry = table.subspan((grown.partition_number - 1) * entry_bytes, entry_bytes);
-  put(entry, entry_last, 8, new_end);
   grown.partition_first = number(entry, entry_first, 8);
+  if (grown.partition_first > last_end) return std::nullopt;
+  put(entry, entry_last, 8, new_end);
   grown.partition_sectors = new_end - grown.partition_first + 1;
   put(grown.front, mbr_sectors_at, 4, std::min<std::uint64_t>(medium_sectors - 1, 0xFFFFFFFF));
   const auto header = std::span(grown.front).subspan(header_at, sector_bytes);

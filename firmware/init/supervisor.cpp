@@ -23,6 +23,7 @@
 #include <cstdlib>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "firmware/init/box.hpp"
 #include "firmware/init/network.hpp"
@@ -30,6 +31,7 @@
 #include "firmware/init/restart_policy.hpp"
 #include "firmware/init/storage.hpp"
 #include "firmware/init/system.hpp"
+#include "firmware/init/time_client.hpp"
 
 namespace postern::firmware {
 namespace {
@@ -59,17 +61,26 @@ std::int64_t number_in(std::string_view text) {
   return value;
 }
 
+std::int64_t image_date() {
+  const std::string command_line = read_file("/proc/cmdline").value_or("");
+  return number_in(parameter(command_line, "postern.built").value_or("0"));
+}
+
 // A box without a battery wakes in 1970: never earlier than the image was made, nor than it last
 // ran.
 void set_clock_floor() {
-  const std::string command_line = read_file("/proc/cmdline").value_or("");
-  const std::int64_t floor =
-      std::max(number_in(parameter(command_line, "postern.built").value_or("0")),
-               number_in(read_file(clock_file).value_or("0")));
+  const std::int64_t floor = std::max(image_date(), number_in(read_file(clock_file).value_or("0")));
   if (::time(nullptr) >= floor) return;
   const timeval now{floor, 0};
   if (::settimeofday(&now, nullptr) == 0)
     say("the clock was behind; it is set to the latest moment known");
+}
+
+// Those that DHCP names (RFC 2132 section 8.3); without any the router, which in an office often
+// knows the time.
+std::vector<Ipv4> time_servers(const DhcpLease& lease) {
+  if (!lease.time_servers.empty() || !lease.router) return lease.time_servers;
+  return {*lease.router};
 }
 
 int watch_signals() {
@@ -143,9 +154,11 @@ class Supervisor {
 
   void turn() {
     feed_watchdog();
-    pollfd wanted[3] = {{signals_, POLLIN, 0}, {notes_, POLLIN, 0}, {-1, POLLIN, 0}};
-    if (dhcp_) wanted[2].fd = dhcp_->descriptor();
-    ::poll(wanted, 3, turn_milliseconds);
+    pollfd wanted[4] = {{signals_, POLLIN, 0},
+                        {notes_, POLLIN, 0},
+                        {dhcp_ ? dhcp_->descriptor() : -1, POLLIN, 0},
+                        {time_.descriptor(), POLLIN, 0}};
+    ::poll(wanted, 4, turn_milliseconds);
     take_signals();
     take_notes();
     look_after_network();
@@ -192,11 +205,13 @@ class Supervisor {
       dhcp_ = std::make_unique<DhcpClient>(interface);
     }
     dhcp_->step();
+    time_.step();
     if (dhcp_->lease() && address_ != text_of(dhcp_->lease()->address)) {
       address_ = text_of(dhcp_->lease()->address);
       say("the address is " + address_);
       address_is_new_ = true;
     }
+    if (dhcp_->lease()) time_.use(time_servers(*dhcp_->lease()));
   }
 
   // Once the box has an address and, where there is a relay, that is ready: nobody waits for this.
@@ -280,6 +295,7 @@ class Supervisor {
   pid_t relay_ = -1;
   RestartPolicy policy_;
   std::unique_ptr<DhcpClient> dhcp_;
+  TimeClient time_{image_date()};
   const FeedWatchdog feed_ = [this] { feed_watchdog(); };
   std::string address_;
   Notice notice_;

@@ -95,8 +95,8 @@ class Disk:
 
 
 class Machine:
-    def __init__(self, disk, architecture="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES):
-        self.disk, self.architecture, self.memory = disk, architecture, memory_megabytes
+    def __init__(self, disk, architecture="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc"):
+        self.disk, self.architecture, self.memory, self.clock = disk, architecture, memory_megabytes, clock
         self.ports = {guest: free_port() for guest in forwarded}
         self._scratch = None
         self._process = None
@@ -121,7 +121,7 @@ class Machine:
         self._console, self._ended, self.begun = b"", False, time.monotonic()
         self._process = subprocess.Popen(
             ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "2", "-m", str(self.memory),
-             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
+             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio", "-rtc", f"base={self.clock}",
              "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
              "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
              "-drive", f"if=virtio,format=raw,file={self.disk.file}",
