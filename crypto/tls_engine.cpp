@@ -7,6 +7,8 @@
 //  - a forged ServerHello gives a session without keys (CVE-2026-115490): tls_guard looks first,
 //  and a finished
 //    handshake is checked once more as a whole;
+//  - it answers every TLS 1.2 hello after the handshake from inside mbedtls_ssl_read, without an
+//  end: counted here;
 //  - mbedtls_ssl_session_reset leaves things behind: an engine serves one connection and is never
 //  reset.
 #include <mbedtls/ssl.h>
@@ -30,6 +32,11 @@ namespace {
 
 // What is decrypted at a time; a record holds four of these.
 constexpr std::size_t read_piece_bytes = 4096;
+// What mbedTLS may write while it reads after the handshake, in a connection's whole life. A
+// TLS 1.3 ticket is about 200 octets, a no_renegotiation alert 31 (RFC 5246 §7.2.2): a peer that
+// asks now and then goes on. One that sends hellos of four octets and reads nothing would fill our
+// memory with eight times what it sends, before any login.
+constexpr std::size_t answers_after_handshake_bytes_max = 1024;
 // RFC 1035 §2.3.4; what mbedTLS takes in server_name is no longer either.
 constexpr std::size_t host_bytes_max = 253;
 // Record header, handshake header and legacy_version: what is kept of a client's first octets.
@@ -76,7 +83,9 @@ struct TlsEngine::Parts {
   std::optional<std::uint8_t>
       clear_alert;  // server only: what the last input of the handshake ended in
   bool handshake_done = false;
-  bool full_handshake = false;  // certificates were exchanged: not resumed
+  bool reading = false;                     // inside mbedtls_ssl_read
+  std::size_t answers_after_handshake = 0;  // octets
+  bool full_handshake = false;              // certificates were exchanged: not resumed
   Status status = Status::need_input;
   Error error{ErrorKind::invalid, {}, {}};
 
@@ -139,7 +148,14 @@ int TlsEngine::Parts::receive_from(void* engine, unsigned char* buffer, std::siz
 }
 
 int TlsEngine::Parts::send_to(void* engine, const unsigned char* data, std::size_t size) {
-  append(static_cast<Parts*>(engine)->output, std::as_bytes(std::span(data, size)));
+  Parts& parts = *static_cast<Parts*>(engine);
+  if (parts.reading) {
+    parts.answers_after_handshake += size;
+    if (parts.answers_after_handshake > answers_after_handshake_bytes_max) {
+      return MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE;  // mbedtls_ssl_read ends with it
+    }
+  }
+  append(parts.output, std::as_bytes(std::span(data, size)));
   return static_cast<int>(size);
 }
 
@@ -209,7 +225,13 @@ void TlsEngine::Parts::finish_handshake() {
 void TlsEngine::Parts::read_all() {
   std::array<unsigned char, read_piece_bytes> piece;
   while (true) {
+    reading = true;
     const int code = mbedtls_ssl_read(&ssl, piece.data(), piece.size());
+    reading = false;
+    if (answers_after_handshake > answers_after_handshake_bytes_max) {
+      give_up(MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE);
+      break;
+    }
     if (code > 0) {
       append(plaintext, std::as_bytes(std::span(piece).first(static_cast<std::size_t>(code))));
     } else if (code == MBEDTLS_ERR_SSL_WANT_READ) {
@@ -235,6 +257,7 @@ void TlsEngine::Parts::give_up(int code) {
   // Some clients refuse a TLS 1.3 server's certificate by an alert in clear, which then does not
   // decrypt.
   if (code == MBEDTLS_ERR_SSL_INVALID_MAC && !handshake_done) failure.alert = clear_alert;
+  failure.asks_on_and_on = answers_after_handshake > answers_after_handshake_bytes_max;
   failure.offered_version = offered_version();
   // RFC 8446 §5.1: a record's type is 20 to 23; anything else first is not TLS.
   if (server && !handshake_done && first_octets_have > 0) {

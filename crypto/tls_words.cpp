@@ -68,6 +68,10 @@ std::string words(const TlsFailure& failure) {
                : "the server answered in plain text where TLS was expected; is this a STARTTLS "
                  "port?";
   }
+  if (failure.asks_on_and_on) {
+    return fmt::format("{} asks on and on to renegotiate, which is refused (RFC 5246 §7.2.2)",
+                       failure.server ? "the client" : "the server");
+  }
   if (failure.alert) return alert_words(*failure.alert, failure.server);
   switch (failure.code) {
     case MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION:

@@ -17,6 +17,7 @@ struct TlsFailure {
   std::string_view host = {};                        // whom a client engine talks to
   std::optional<std::uint8_t> alert = std::nullopt;  // what the peer sent, for a fatal alert
   std::uint16_t offered_version = 0;                 // of the peer's ClientHello, 0 when unknown
+  bool asks_on_and_on = false;                       // for more answers than a connection gets
   bool plain_text = false;                           // the peer's first octets were no TLS
   std::string_view certificate_problem = {};         // our rules' words
 };

@@ -102,7 +102,8 @@ const SocketAddress& Connection::peer() const { return parts_->peer; }
 const SocketAddress& Connection::local() const { return parts_->local; }
 
 void Connection::Parts::read_on() {
-  if (reading || !started || paused || peer_ended || ending || life != Life::open) return;
+  if (reading || !started || paused || answers_unread || peer_ended || ending) return;
+  if (life != Life::open) return;
   if (const int status = uv_read_start(stream(), on_alloc, on_read); status < 0) {
     fail_soon({uv_kind(status), with_peer("read from"), uv_words(status)});
     return;

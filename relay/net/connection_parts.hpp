@@ -27,6 +27,10 @@ inline constexpr std::chrono::milliseconds linger_time_max{2'000};
 inline constexpr std::size_t linger_discard_bytes_max =
     16U << 20;  // a device that keeps pushing a scan
 
+// TLS answers some of what it reads. A peer that asks on and on and reads none of the answers is
+// itself not read any more while this much waits to leave: our memory is not its buffer.
+inline constexpr std::size_t unread_answers_bytes_max = 65'536;
+
 struct Connection::Parts final : Lingering {
   enum class Life {
     open,
@@ -110,6 +114,7 @@ struct Connection::Parts final : Lingering {
   Bytes in_flight;  // libuv writes from here
   bool writing = false;
   bool drain_due = false;
+  bool answers_unread = false;  // reading waits until they have left
   std::size_t discarded_bytes = 0;
 
   std::unique_ptr<crypto::TlsEngine> engine;

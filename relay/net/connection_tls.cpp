@@ -52,7 +52,14 @@ void Connection::Parts::received_tls(ByteView octets) {
 
 void Connection::Parts::take_engine_results(crypto::TlsEngine::Status status) {
   using Status = crypto::TlsEngine::Status;
-  queue(engine->take_output());
+  const Bytes answers = engine->take_output();
+  queue(answers);
+  // Only TLS's own octets hold the reading back: two sides that each wait with much data of their
+  // own until the other has read would wait for ever.
+  if (!answers.empty() && pending.size() + in_flight.size() > unread_answers_bytes_max) {
+    answers_unread = true;
+    stop_reading();
+  }
   if (status == Status::ready && !facts) {
     facts = engine->facts();
     tls_told = false;

@@ -66,6 +66,10 @@ void Connection::Parts::written(int status) {
   if (status < 0) {
     return fail_soon({uv_kind(status), with_peer("write to"), uv_words(status)});
   }
+  if (answers_unread && pending.size() <= unread_answers_bytes_max) {
+    answers_unread = false;
+    read_on();
+  }
   if (!pending.empty()) {
     start_write();
   } else if (life == Life::lingering) {

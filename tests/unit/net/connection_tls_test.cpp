@@ -12,6 +12,7 @@
 #include "crypto/random.hpp"
 #include "relay/net/connection.hpp"
 #include "relay/net/os_address.hpp"
+#include "tests/unit/crypto/bare_peer.hpp"
 #include "tests/unit/crypto/test_certificates.hpp"
 #include "tests/unit/net/net_support.hpp"
 
@@ -24,7 +25,7 @@ class ConnectionTlsTest : public NetTest {
     ASSERT_TRUE(crypto::initialise().has_value());
     NetTest::SetUp();
     const testing::TestAuthority authority;
-    const testing::TestCertificate certificate = authority.issue("mail.example");
+    certificate = authority.issue("mail.example");
     auto server_made = crypto::TlsServerContext::create(
         {certificate.certificate_pem, certificate.private_key_pem.clone()});
     ASSERT_TRUE(server_made.has_value()) << server_made.error().text();
@@ -41,6 +42,23 @@ class ConnectionTlsTest : public NetTest {
     client.connection->start_tls_client(client_context, host);
   }
 
+  // TLS 1.2 between our server and a bare peer behind the client's plain connection.
+  void shake_hands_1_2(testing::BarePeer& peer) {
+    client.on_data = [&](std::string_view text) {
+      append(peer.incoming, as_bytes(text));
+      peer.shake_hands();
+      client.connection->write(std::exchange(peer.outgoing, {}));
+    };
+    server.connection->start_tls_server(server_context);
+    client.connection->start();
+    peer.shake_hands();
+    client.connection->write(std::exchange(peer.outgoing, {}));
+    ASSERT_TRUE(until(
+        [&] { return server.tls.has_value() && mbedtls_ssl_is_handshake_over(&peer.ssl) != 0; }));
+    client.on_data = nullptr;
+  }
+
+  testing::TestCertificate certificate;
   std::shared_ptr<const crypto::TlsServerContext> server_context;
   std::shared_ptr<const crypto::TlsClientContext> client_context;
 };
@@ -328,6 +346,44 @@ TEST_F(ConnectionTlsTest, SpeaksTls12WithAClientThatKnowsNothingNewer) {
   ASSERT_TRUE(server.tls.has_value());
   EXPECT_EQ(server.tls->version, "TLSv1.2");
   EXPECT_FALSE(server.error.has_value());
+}
+
+// RFC 5246 §7.2.2: each of these hellos is answered by an alert, which the peer does not read.
+TEST_F(ConnectionTlsTest, AFloodOfHellosAfterTheHandshakeEndsTheConnectionInLittleMemory) {
+  connect_pair();
+  testing::BarePeer peer(MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_VERSION_TLS1_2, certificate);
+  shake_hands_1_2(peer);
+  client.connection->pause();
+  std::size_t waited_max = 0;
+  for (int i = 0; i < 500 && !server.closed; ++i) {
+    client.connection->write(peer.handshake_record(testing::empty_client_hello, 4'000));
+    run_for(*loop, Duration(1));
+    if (!server.closed) waited_max = std::max(waited_max, server.connection->pending_bytes());
+  }
+  ASSERT_TRUE(server.closed);
+  ASSERT_TRUE(server.error.has_value());
+  EXPECT_NE(server.error->text().find("renegotiate"), std::string::npos) << server.error->text();
+  EXPECT_LE(waited_max, 65'536U);
+}
+
+TEST_F(ConnectionTlsTest, ReadsNoMoreWhileAnswersOfTlsWaitBehindMuchThatThePeerDoesNotRead) {
+  connect_pair();
+  testing::BarePeer peer(MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_VERSION_TLS1_2, certificate);
+  shake_hands_1_2(peer);
+  client.connection->pause();
+  server.write(pattern_text(16U << 20));
+  run_for(*loop, Duration(20));
+  ASSERT_GT(server.connection->pending_bytes(), 1U << 20);
+  client.connection->write(peer.text_record("before"));
+  ASSERT_TRUE(until([this] { return server.received == "before"; })) << "data of ours held it";
+  client.connection->write(peer.handshake_record(testing::empty_client_hello, 1));
+  run_for(*loop, Duration(20));
+  client.connection->write(peer.text_record(" and behind"));
+  run_for(*loop, Duration(50));
+  EXPECT_EQ(server.received, "before");
+  client.connection->resume();
+  ASSERT_TRUE(until([this] { return server.received == "before and behind"; }));
+  EXPECT_FALSE(server.closed);
 }
 
 }  // namespace
