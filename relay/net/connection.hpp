@@ -7,9 +7,10 @@
 // that moment close the connection with an Error. A peer that sends faster than we read is held by
 // TCP (pause()/resume()). close_after_writing() flushes also after its Connection is destroyed, and
 // then reads and throws away input for a moment: closing with unread input would send RST and
-// destroy the last reply. Sharp edge: callbacks may destroy the Connection they came from. pause()
-// also holds a TLS handshake. Octets that came in the same on_data as STARTTLS or its answer are
-// handed over already: the session must judge them.
+// destroy the last reply; a loop does so for lingering_max connections at most. Sharp edge:
+// callbacks may destroy the Connection they came from. pause() also holds a TLS handshake. Octets
+// that came in the same on_data as STARTTLS or its answer are handed over already: the session must
+// judge them.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +30,11 @@ namespace postern::net {
 
 inline constexpr std::size_t read_bytes_max =
     65'536;  // one read; the buffer is shared by a loop's connections
+
+// Connections of one loop that flush and wait after their owner has gone. No limit on sessions
+// counts them, so a client that is refused again and again would hold every descriptor of the
+// process; one more than this is closed at once, and loses at worst its last reply.
+inline constexpr std::size_t lingering_max = 64;
 
 class Connection {
  public:

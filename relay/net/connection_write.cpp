@@ -86,6 +86,7 @@ void Connection::close_after_writing() {
 void Connection::close() { parts_->close_handles(); }
 
 void Connection::Parts::linger() {
+  if (loop.lingering.size() >= lingering_max) return close_handles();
   life = Life::lingering;
   loop.lingering.insert(this);
   wipe(kept);

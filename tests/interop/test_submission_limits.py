@@ -1,7 +1,9 @@
 """How the relay says "later": rates, lock-outs, and that each hits only whom it should."""
 
 import base64
+import os
 import re
+import resource
 import smtplib
 import subprocess
 import time
@@ -107,3 +109,24 @@ class LockOut(Limits):
         self.assertEqual(self.authenticate(elsewhere, PASSWORD)[0], 235)
         elsewhere.sendmail(SENDER, ["anna@far.example"], simple_message().encode())
         self.upstream.wait(1)
+
+
+class Refused(Limits):
+    def test_a_flood_of_refused_connections_that_stay_takes_few_descriptors_and_few_lines(self):
+        flood = 600  # two descriptors each would not fit into 1,024
+        self.start_relay(connections_per_address_max=2)
+        folder = f"/proc/{self.relay.pid}/fd"
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * flood), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        idle = len(os.listdir(folder))
+        sockets = []
+        for _ in range(flood):
+            sockets.append(self.relay.dial()[0])
+            self.addCleanup(sockets[-1].close)
+        refused = sum(one.recv(100).startswith(b"421 4.7.0") for one in sockets)
+        self.assertGreaterEqual(refused, flood - 2)
+        open_now = len(os.listdir(folder))
+        lingering = 64 * 4  # of a loop, and of as many workers as there may be
+        self.assertLessEqual(open_now, idle + 2 + lingering)
+        self.assertLessEqual(self.relay.log().count("event=connection-refused "), 4)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <ctime>
+#include <filesystem>
 
 #include "relay/net/connection.hpp"
 #include "relay/net/os_address.hpp"
@@ -192,6 +193,40 @@ TEST_F(ListenerTest, RunningOutOfDescriptorsPausesAcceptingInsteadOfSpinning) {
   EXPECT_TRUE(
       run_until(*loop, [&] { return ++turns > 0 && accepted.size() == 1; }, Duration(3'000)));
   ::close(waiting);
+}
+
+// A peer that is told no and neither reads nor closes holds a descriptor of ours for seconds.
+TEST_F(ListenerTest, OnlySoManyConnectionsLingerAndTheRestIsClosedAtOnce) {
+  constexpr std::size_t beyond = 20;
+  auto made = TcpListener::listen(*loop, address_of("127.0.0.1:0"), false, record());
+  ASSERT_TRUE(made.has_value());
+  listener = std::move(*made);
+  std::vector<int> peers;
+  for (std::size_t i = 0; i < lingering_max + beyond; ++i) {
+    peers.push_back(connect_raw(listener->address()));
+  }
+  ASSERT_TRUE(until([&] { return accepted.size() == peers.size(); }));
+  const auto open_descriptors = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  const auto before = open_descriptors();
+  for (auto& connection : accepted) {
+    connection->start();
+    connection->write(as_bytes("421 4.7.0 no\r\n"));
+    connection->close_after_writing();
+  }
+  accepted.clear();
+  run_for(*loop, Duration(50));
+  EXPECT_EQ(open_descriptors(), before - static_cast<std::ptrdiff_t>(beyond));
+  for (const int peer : peers) {
+    char text[32];
+    EXPECT_EQ(::recv(peer, text, sizeof text, 0), 14) << "the reply had left already";
+    ::close(peer);
+  }
+  EXPECT_TRUE(until([&] {
+    return open_descriptors() <= before - static_cast<std::ptrdiff_t>(2 * peers.size());
+  })) << "all of them end";
 }
 
 TEST_F(ListenerTest, ConnectorGoesOnToTheNextAddress) {
