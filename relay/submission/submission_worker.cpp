@@ -20,7 +20,8 @@ SubmissionWorker::SubmissionWorker(std::unique_ptr<net::Loop> loop, SubmissionSe
       services_(services),
       gatekeeper_(gatekeeper),
       policy_(std::move(policy)),
-      grace_timer_(std::make_unique<net::Timer>(*loop_)) {}
+      grace_timer_(std::make_unique<net::Timer>(*loop_)),
+      refusals_timer_(std::make_unique<net::Timer>(*loop_)) {}
 
 SubmissionWorker::~SubmissionWorker() {
   begin_stop();
@@ -49,6 +50,7 @@ void SubmissionWorker::start() {
     waiting_.clear();
     drivers_.clear();
     grace_timer_.reset();
+    refusals_timer_.reset();
   });
 }
 
@@ -112,12 +114,40 @@ void SubmissionWorker::turn_away(std::uint64_t id, std::string_view reason) {
   if (found == waiting_.end()) return;
   const Waiting waiting = std::move(found->second);
   waiting_.erase(found);
-  services_.log.event(LogLevel::warning, "connection-refused")
-      .field("client_address", waiting.connection->peer().address.text())
-      .field("reason", reason);
+  log_refusal(waiting.connection->peer().address, reason);
   if (waiting.implicit_tls) return;  // a handshake only to say no would cost more than it tells
   waiting.connection->write(as_bytes("421 4.7.0 too many connections; try again later\r\n"));
   waiting.connection->close_after_writing();
+}
+
+// The first of each reason at once, the others as a count: thousands come in a second.
+void SubmissionWorker::log_refusal(const IpAddress& address, std::string_view reason) {
+  const auto [untold, first] = refusals_untold_.try_emplace(reason, 0);
+  if (!first) {
+    ++untold->second;
+    return;
+  }
+  services_.log.event(LogLevel::warning, "connection-refused")
+      .field("client_address", address.text())
+      .field("reason", reason);
+  if (refusals_untold_.size() == 1) {
+    refusals_timer_->start(refusals_told_every, [this] { tell_refusals(); });
+  }
+}
+
+void SubmissionWorker::tell_refusals() {
+  for (auto& [reason, untold] : refusals_untold_) {
+    if (untold == 0) continue;
+    services_.log.event(LogLevel::warning, "more-connections-refused")
+        .field("connections", untold)
+        .field("reason", reason);
+  }
+  // A reason that was quiet for the whole time is told at once when it comes again.
+  std::erase_if(refusals_untold_, [](const auto& entry) { return entry.second == 0; });
+  for (auto& [reason, untold] : refusals_untold_) untold = 0;
+  if (!refusals_untold_.empty()) {
+    refusals_timer_->start(refusals_told_every, [this] { tell_refusals(); });
+  }
 }
 
 void SubmissionWorker::connection_ended(std::uint64_t id) {
@@ -139,6 +169,7 @@ void SubmissionWorker::stop_on_loop() {
   if (std::exchange(stopping_, true)) return;
   listeners_.clear();
   waiting_.clear();
+  tell_refusals();
   std::vector<std::uint64_t> ids;
   ids.reserve(drivers_.size());
   for (const auto& [id, driver] : drivers_) ids.push_back(id);

@@ -24,6 +24,9 @@ namespace postern::submission {
 // SIGTERM: transactions in flight get this long to end. systemd's default patience is 90 s.
 inline constexpr Duration shutdown_grace = std::chrono::seconds(20);
 
+// Of refused connections the log tells the first of each reason, then a count this often.
+inline constexpr Duration refusals_told_every = std::chrono::minutes(1);
+
 struct ListenerPlan {
   SocketAddress address;
   bool implicit_tls = false;
@@ -52,6 +55,8 @@ class SubmissionWorker {
   void begin_session(std::uint64_t id, std::unique_ptr<net::Connection> connection,
                      bool implicit_tls);
   void turn_away(std::uint64_t id, std::string_view reason);
+  void log_refusal(const IpAddress& address, std::string_view reason);
+  void tell_refusals();
   void connection_ended(std::uint64_t id);
   void stop_on_loop();
 
@@ -68,6 +73,9 @@ class SubmissionWorker {
   std::map<std::uint64_t, Waiting> waiting_;
   std::map<std::uint64_t, std::unique_ptr<SubmissionDriver>> drivers_;
   std::unique_ptr<net::Timer> grace_timer_;
+  // By reason, one of turn_away()'s literals; an entry stands from its first until a quiet minute.
+  std::map<std::string_view, std::uint64_t> refusals_untold_;
+  std::unique_ptr<net::Timer> refusals_timer_;
   std::uint64_t last_id_ = 0;
   bool stopping_ = false;
   std::thread thread_;

@@ -157,6 +157,26 @@ TEST_F(AdmissionTest, AConnectionThatNobodyAdmitsInTimeIsTurnedAwayAndNotCounted
   EXPECT_TRUE(dial(Port::starttls).reply().starts_with("220 "));
 }
 
+// Seconds of refusals must not fill the disk; each reason is told, and later how many there were.
+TEST_F(AdmissionTest, RefusalsInABurstAreLoggedOnceAndThenCounted) {
+  start([](SubmissionPolicy& changed) { changed.connections_per_address_max = 1; });
+  dial(Port::implicit);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(dial(Port::starttls).reply().substr(0, 9), "421 4.7.0");
+  const auto count = [this](std::string_view text) {
+    std::size_t found = 0;
+    const std::string log_now = log_text();
+    for (std::size_t at = 0; (at = log_now.find(text, at)) != std::string::npos; ++at) ++found;
+    return found;
+  };
+  EXPECT_EQ(count("event=connection-refused "), 1U) << log_text();
+  stop_worker();  // tells what it has counted, as each minute does
+  EXPECT_EQ(count("event=connection-refused "), 1U);
+  EXPECT_EQ(count("event=more-connections-refused connections=19 "
+                  "reason=\"connections_per_address_max is reached\""),
+            1U)
+      << log_text();
+}
+
 TEST_F(AdmissionTest, TlsOnTheStarttlsPortIsNamedInTheLog) {  // RFC 8314 §3
   start();
   Client& client = *clients.emplace_back(std::make_unique<Client>(*loop, starttls_plan.address));
