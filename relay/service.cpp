@@ -9,16 +9,12 @@
 #include <utility>
 
 #include "relay/config/limits.hpp"
+#include "relay/descriptors.hpp"
 #include "relay/net/connection.hpp"
 #include "relay/service_parts.hpp"
 #include "relay/snapshots.hpp"
 
 namespace postern {
-namespace {
-
-constexpr std::size_t workers_max = 4;  // relay/README.md, "Threads"
-
-}  // namespace
 
 Service::Service() = default;
 Service::~Service() = default;
@@ -35,6 +31,7 @@ Result<std::unique_ptr<Service>> Service::create(
   auto handed_over = net::take_handed_over_sockets();
   if (!handed_over) return std::unexpected(handed_over.error());
   parts.handed_over = std::move(*handed_over);
+  prepare_descriptors(*parts.configuration, log);
   auto loop = net::Loop::create();
   if (!loop) return std::unexpected(loop.error());
   parts.loop = std::move(*loop);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "relay/descriptors.hpp"
 #include "relay/service_parts.hpp"
 #include "relay/snapshots.hpp"
 
@@ -46,6 +47,7 @@ Result<std::vector<std::string>> Service::Parts::take(config::LoadResult loaded)
   find_restart_needed(*loaded.configuration);
   loaded.configuration->listeners = configuration->listeners;  // what really listens
   configuration = std::move(loaded.configuration);
+  prepare_descriptors(*configuration, log);
   reload_problem.reset();
   const auto policy = submission_snapshot(*configuration);
   gatekeeper->configure(policy);
