@@ -41,6 +41,9 @@ Verdict judge(int code, int system_error) {
               "; another program has the database open: end it, only the daemon may use this file"};
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
+      // Also for want of room: after a failed sync nobody knows what the medium holds, while
+      // no_space promises that the transaction is not in the log.
+      if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return {ErrorKind::io, ""};
       if (system_error == EROFS || system_error == EACCES || system_error == EPERM) {
         return {ErrorKind::denied,
                 "; the medium is read-only or the daemon's user may not write there"};

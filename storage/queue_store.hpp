@@ -27,11 +27,10 @@ namespace postern::storage {
 
 // Larger sealed bodies go to the spool.
 inline constexpr std::size_t body_in_row_bytes_max = std::size_t{256} * 1024;
-// Inserts and spool files are refused (no_space) when less than this would stay free on the file
-// system: one batch in the log, the log until it is copied back, and the database that grows by as
-// much. So outcomes of deliveries can still be recorded on a full disk, and a commit seldom is what
-// finds it full (a quota or another program's writing still can make it so).
-inline constexpr std::uint64_t reserve_bytes_min = std::uint64_t{24} * 1024 * 1024;
+// Mail is refused (no_space) when less than this would stay free beside the reserve (reserve.hpp):
+// the database grows by the log (8 MiB) and one batch (4 MiB) when they are copied back. So our own
+// mail seldom is what fills the disk; a quota or another program's writing still can.
+inline constexpr std::uint64_t free_bytes_min = std::uint64_t{12} * 1024 * 1024;
 
 struct SpoolFiles;  // spool_files.hpp
 
@@ -56,14 +55,16 @@ class QueueStore {
 
   [[nodiscard]] Result<> begin();
   // Syncs. On failure the store is dead, and only the restart finds out whether the log holds the
-  // transaction after all (then a message comes twice, never not at all). Except: no_space met
-  // before the commit itself undoes the transaction and the store lives on.
+  // transaction after all (then a message comes twice, never not at all). Except: no_space, when
+  // the transaction is undone, the reserve is given up and the store lives on; what must be
+  // recorded may be tried once more, and now has the room that was kept for it.
   [[nodiscard]] Result<> commit();
   void roll_back();
   // To be called now and then outside begin()/commit(), after the answers went out: copies the log
-  // back when it has grown. A failure there leaves the store dead, while all that was committed
-  // stays safe in the log.
+  // back when it has grown, and takes a given up reserve again when there is room. A failure there
+  // leaves the store dead, while all that was committed stays safe in the log.
   void maintain();
+  [[nodiscard]] bool reserve_held() const;
   // Why the store refuses all further work; nullptr while it lives.
   [[nodiscard]] const Error* death() const;
 
@@ -99,6 +100,7 @@ class QueueStore {
 
  private:
   QueueStore();
+  [[nodiscard]] Result<> quarantine_damaged(const std::vector<QueueId>& damaged);
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };

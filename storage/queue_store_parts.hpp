@@ -10,6 +10,7 @@
 #include "relay/base/file.hpp"
 #include "storage/database.hpp"
 #include "storage/queue_store.hpp"
+#include "storage/reserve.hpp"
 #include "storage/spool.hpp"
 
 namespace postern::storage {
@@ -50,6 +51,7 @@ struct QueueStore::Parts {
   SpoolFiles real_files;
   SpoolFiles* files = nullptr;
   std::unique_ptr<Spool> spool;
+  std::unique_ptr<Reserve> reserve;
   std::unique_ptr<Database> database;
   OpenReport report;
 
@@ -75,6 +77,10 @@ struct QueueStore::Parts {
   template <class Work>
   [[nodiscard]] Result<> atomically(Work work);
 
+  [[nodiscard]] Result<> open_database(const char* vfs);
+  void make_room();
+  [[nodiscard]] Result<> take_reserve();
+  [[nodiscard]] Result<std::uint64_t> room_bytes() const;
   [[nodiscard]] Result<> require_room(std::uint64_t bytes) const;
   [[nodiscard]] Result<> insert(const NewMessage& message, std::optional<std::uint64_t> token);
   [[nodiscard]] Result<> insert_rows(const NewMessage& message, std::optional<std::uint64_t> token);

@@ -183,8 +183,11 @@ Result<QueueFigures> QueueStore::figures() {
   if (auto living = parts_->alive(); !living) return std::unexpected(living.error());
   const Result<std::uint64_t> free = parts_->files->free_bytes(parts_->state_directory);
   if (!free) return std::unexpected(free.error());
+  const Result<std::uint64_t> room = parts_->room_bytes();
+  if (!room) return std::unexpected(room.error());
   const Parts::Tally& tally = parts_->tally;
-  return QueueFigures{tally.messages, tally.bytes, tally.quarantined, *free, parts_->commits};
+  return QueueFigures{tally.messages, tally.bytes, tally.quarantined,
+                      *free,          *room,       parts_->commits};
 }
 
 // --- For open()

@@ -106,6 +106,14 @@ std::int64_t SpoolFiles::write_at(int fd, std::uint64_t offset, ByteView octets)
   }
 }
 
+int SpoolFiles::allocate(int fd, std::uint64_t bytes) {
+  if (beyond_any_file(bytes)) return -EFBIG;
+  while (true) {
+    if (::fallocate(fd, 0, 0, static_cast<off_t>(bytes)) == 0) return 0;
+    if (errno != EINTR) return -errno;
+  }
+}
+
 std::int64_t SpoolFiles::size(const std::string& path) {
   struct stat status{};
   if (::lstat(path.c_str(), &status) != 0) return -errno;

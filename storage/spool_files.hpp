@@ -33,6 +33,9 @@ struct SpoolFiles {
   [[nodiscard]] virtual std::int64_t read_at(int fd, std::uint64_t offset,
                                              std::span<std::byte> octets);
   [[nodiscard]] virtual std::int64_t write_at(int fd, std::uint64_t offset, ByteView octets);
+  // Takes room for so many octets and makes the file as long; -EOPNOTSUPP where the file system
+  // cannot.
+  [[nodiscard]] virtual int allocate(int fd, std::uint64_t bytes);
   // Octets of a regular file; -EINVAL when it is something else.
   [[nodiscard]] virtual std::int64_t size(const std::string& path);
   // Appends the names in a folder.

@@ -13,6 +13,7 @@
 
 #include "relay/base/assert.hpp"
 #include "relay/base/mailbox.hpp"
+#include "storage/reserve.hpp"
 
 namespace postern::storage {
 
@@ -20,8 +21,11 @@ namespace {
 
 // Enough to share a sync among all who wait, little enough that the first does not wait long.
 constexpr std::size_t batch_requests_max = 256;
-// What one transaction may put into SQLite's memory and log; reserve_bytes_min counts with it.
+// What one transaction may put into SQLite's memory and log; reserve_bytes and free_bytes_min count
+// with it.
 constexpr std::size_t batch_bytes_max = std::size_t{4} * 1024 * 1024;
+// Others fill the disk too: MAIL is judged by a figure that is never older than twice this.
+constexpr std::chrono::milliseconds measure_interval{500};
 
 // Everything about messages on their way, which many share; what a person or the clock asks for is
 // rare, and is committed at once.
@@ -67,87 +71,86 @@ std::size_t bytes_of(const StorageRequest& request) {
   return 0;
 }
 
-// The requests of one transaction and their answers.
-class Batch {
- public:
-  explicit Batch(QueueStore& store) : store_(store) {}
+// What a change does; inside a transaction.
+struct DoChange {
+  QueueStore& store;
 
-  // What each request does; `answer` keeps the outcome until the commit.
-  void operator()(AppendToSpool& request) {
-    answer(request.done, store_.append_to_spool(request.token, request.sealed));
+  Result<> operator()(InsertMessage& request) const {
+    Result<> done = store.insert(request.message, request.token);
+    request.message = {};  // not needed while the rest of the batch waits
+    return done;
   }
-  void operator()(DiscardSpool& request) { store_.discard_spool(request.token); }
-  void operator()(InsertMessage& request) {
-    answer(request.done, change([&] { return store_.insert(request.message, request.token); }));
+  Result<> operator()(RecordAttempt& request) const { return store.record(request.record); }
+  Result<> operator()(SetHeld& request) const { return store.set_held(request.id, request.held); }
+  Result<> operator()(SetNextAttempt& request) const {
+    return store.set_next_attempt(request.id, request.when);
   }
-  void operator()(RecordAttempt& request) {
-    answer(request.done, change([&] { return store_.record(request.record); }));
+  Result<> operator()(SetQuarantined& request) const {
+    return store.set_quarantined(request.id, request.reason);
   }
-  void operator()(SetHeld& request) {
-    answer(request.done, change([&] { return store_.set_held(request.id, request.held); }));
-  }
-  void operator()(SetNextAttempt& request) {
-    answer(request.done, change([&] { return store_.set_next_attempt(request.id, request.when); }));
-  }
-  void operator()(SetQuarantined& request) {
-    answer(request.done,
-           change([&] { return store_.set_quarantined(request.id, request.reason); }));
-  }
-  void operator()(RemoveMessage& request) {
-    answer(request.done, change([&] { return store_.remove(request.id); }));
-  }
-  void operator()(SaveCounters& request) {
-    answer(request.done, change([&]() -> Result<> {
-             for (const auto& [name, value] : request.counters) {
-               if (auto saved = store_.save_counter(name, value); !saved) return saved;
-             }
-             return {};
-           }));
-  }
-  void operator()(KeepCounters& request) {
-    answer(request.done,
-           change([&] { return store_.keep_counters(request.prefix, request.kept); }));
-  }
-  void operator()(LoadSummaries& request) {
-    answer(request.done, store_.summaries(request.messages_max, request.after));
-  }
-  void operator()(LoadMessage& request) { answer(request.done, store_.load(request.id)); }
-  void operator()(ReadBody& request) {
-    answer(request.done, store_.read_body(request.id, request.offset, request.bytes_max));
-  }
-  void operator()(LoadCounters& request) { answer(request.done, store_.counters()); }
-  void operator()(LoadFigures& request) { answer(request.done, store_.figures()); }
-
-  void commit_and_answer() {
-    Result<> committed;
-    if (begun_) committed = store_.commit();
-    for (auto& answer : answers_) answer(committed);
-  }
-
- private:
-  template <class Work>
-  Result<> change(Work work) {
-    if (!begun_) {
-      if (auto begun = store_.begin(); !begun) return begun;
-      begun_ = true;
+  Result<> operator()(RemoveMessage& request) const { return store.remove(request.id); }
+  Result<> operator()(SaveCounters& request) const {
+    for (const auto& [name, value] : request.counters) {
+      if (auto saved = store.save_counter(name, value); !saved) return saved;
     }
-    return work();
+    return {};
   }
+  Result<> operator()(KeepCounters& request) const {
+    return store.keep_counters(request.prefix, request.kept);
+  }
+  Result<> operator()(auto&) const { POSTERN_ASSERT(false); }
+};
+
+// What is no change is done and answered at once.
+struct AnswerQuestion {
+  QueueStore& store;
+
+  void operator()(AppendToSpool& request) const {
+    answer(request.done, store.append_to_spool(request.token, request.sealed));
+  }
+  void operator()(DiscardSpool& request) const { store.discard_spool(request.token); }
+  void operator()(LoadSummaries& request) const {
+    answer(request.done, store.summaries(request.messages_max, request.after));
+  }
+  void operator()(LoadMessage& request) const { answer(request.done, store.load(request.id)); }
+  void operator()(ReadBody& request) const {
+    answer(request.done, store.read_body(request.id, request.offset, request.bytes_max));
+  }
+  void operator()(LoadCounters& request) const { answer(request.done, store.counters()); }
+  void operator()(LoadFigures& request) const { answer(request.done, store.figures()); }
+  void operator()(auto&) const { POSTERN_ASSERT(false); }
 
   template <class Value>
-  void answer(Callback<Result<Value>>& done, Result<Value> result) {
-    if (!done) return;
-    answers_.emplace_back(
-        [done = std::move(done), result = std::move(result)](const Result<>& committed) mutable {
-          if (result && !committed) result = std::unexpected(committed.error());
-          done(std::move(result));
-        });
+  static void answer(Callback<Result<Value>>& done, Result<Value> result) {
+    if (done) done(std::move(result));
   }
-
-  QueueStore& store_;
-  bool begun_ = false;
-  std::vector<std::move_only_function<void(const Result<>&)>> answers_;
 };
+
+struct TakeDone {
+  Done operator()(auto& request) const {
+    if constexpr (requires(Done done) { done = std::move(request.done); }) {
+      return std::move(request.done);
+    } else {
+      return {};
+    }
+  }
+};
+
+// One transaction: what came of each change. No success among them unless the commit succeeded.
+std::vector<Result<>> do_changes(QueueStore& store, std::span<StorageRequest> changes) {
+  if (auto begun = store.begin(); !begun) return std::vector(changes.size(), begun);
+  std::vector<Result<>> results;
+  results.reserve(changes.size());
+  for (StorageRequest& change : changes) {
+    results.push_back(std::visit(DoChange{store}, change));
+  }
+  if (const auto committed = store.commit(); !committed) {
+    for (Result<>& result : results) {
+      if (result) result = committed;
+    }
+  }
+  return results;
+}
 
 }  // namespace
 
@@ -159,20 +162,24 @@ struct StorageThread::Parts {
   void take(StorageRequest request);
   [[nodiscard]] bool must_commit_before(const StorageRequest& request) const;
   void commit_gathered();
-  void do_batch(std::span<StorageRequest> requests);
+  void retry_outcomes(std::vector<Result<>>& results);
+  void look_after_disk();
   void measure();
+  void tell_reserve();
   void tell_death();
 
   std::unique_ptr<QueueStore> store;
   Logger& logger;
   Callback<Error> on_dead;
   bool death_told = false;
+  bool reserve_held = true;  // as the log was told
   Mailbox<StorageRequest> mailbox{storage_requests_max};
   std::vector<StorageRequest> gathered;  // changes that wait for their commit
   std::size_t gathered_bytes = 0;
   bool gathered_urgent = false;
   std::chrono::steady_clock::time_point commit_due;
-  std::atomic<std::uint64_t> free_bytes{0};
+  std::chrono::steady_clock::time_point measure_due;
+  std::atomic<std::uint64_t> room_bytes{0};
   std::atomic<std::uint64_t> queued_bytes{0};
   std::thread thread;
 };
@@ -180,7 +187,7 @@ struct StorageThread::Parts {
 StorageThread::StorageThread(std::unique_ptr<QueueStore> store, Logger& logger,
                              Callback<Error> on_dead)
     : parts_(std::make_unique<Parts>(std::move(store), logger, std::move(on_dead))) {
-  parts_->measure();
+  parts_->look_after_disk();
   parts_->thread = std::thread([parts = parts_.get()] { parts->run(); });
 }
 
@@ -202,8 +209,8 @@ void StorageThread::stop() {
   parts_->store.reset();  // closes the database and gives the state directory's lock back
 }
 
-std::uint64_t StorageThread::free_bytes() const {
-  return parts_->free_bytes.load(std::memory_order_relaxed);
+std::uint64_t StorageThread::room_bytes() const {
+  return parts_->room_bytes.load(std::memory_order_relaxed);
 }
 
 std::uint64_t StorageThread::queued_bytes() const {
@@ -212,21 +219,21 @@ std::uint64_t StorageThread::queued_bytes() const {
 
 void StorageThread::Parts::run() {
   while (true) {
-    std::vector<StorageRequest> waiting =
-        gathered.empty() ? mailbox.wait_and_take_all() : mailbox.wait_and_take_all(commit_due);
-    if (waiting.empty() && gathered.empty()) return;
-    const bool time_is_up = waiting.empty();
+    const auto wake = gathered.empty() ? measure_due : std::min(measure_due, commit_due);
+    std::vector<StorageRequest> waiting = mailbox.wait_and_take_all(wake);
+    const bool ending = waiting.empty() && mailbox.drained();
+    if (ending && gathered.empty()) return;
     for (StorageRequest& request : waiting) take(std::move(request));
-    if (time_is_up || gathered_urgent || std::chrono::steady_clock::now() >= commit_due) {
-      commit_gathered();
-    }
+    const auto now = std::chrono::steady_clock::now();
+    if (ending || gathered_urgent || now >= commit_due) commit_gathered();
+    if (now >= measure_due) look_after_disk();
   }
 }
 
 void StorageThread::Parts::take(StorageRequest request) {
   if (!changes_the_queue(request)) {
     if (must_commit_before(request)) commit_gathered();
-    do_batch({&request, 1});
+    std::visit(AnswerQuestion{*store}, request);
     return;
   }
   gathered_bytes += bytes_of(request);
@@ -248,31 +255,68 @@ bool StorageThread::Parts::must_commit_before(const StorageRequest& request) con
 
 void StorageThread::Parts::commit_gathered() {
   if (gathered.empty()) return;
-  do_batch(gathered);
+  std::vector<Result<>> results = do_changes(*store, gathered);
+  retry_outcomes(results);
+  for (std::size_t at = 0; at < gathered.size(); ++at) {
+    if (Done done = std::visit(TakeDone{}, gathered[at])) done(std::move(results[at]));
+  }
   gathered.clear();
   gathered_bytes = 0;
   gathered_urgent = false;
-  store->maintain();
-  measure();
-  tell_death();
+  look_after_disk();
   commit_due = std::chrono::steady_clock::now() + commit_interval;
 }
 
-void StorageThread::Parts::do_batch(std::span<StorageRequest> requests) {
-  Batch batch(*store);
-  for (StorageRequest& request : requests) {
-    std::visit(batch, request);
-    request = DiscardSpool{};  // what it held is not needed while the rest of the batch waits
+// The commit found the disk full and the store has given up its reserve. New mail must not take
+// that room and is refused; everything else is about mail that was promised, and is done once more.
+void StorageThread::Parts::retry_outcomes(std::vector<Result<>>& results) {
+  if (store->death() != nullptr) return;
+  std::vector<StorageRequest> again;
+  std::vector<std::size_t> places;
+  for (std::size_t at = 0; at < gathered.size(); ++at) {
+    if (results[at] || results[at].error().kind != ErrorKind::no_space ||
+        std::holds_alternative<InsertMessage>(gathered[at])) {
+      continue;
+    }
+    again.push_back(std::move(gathered[at]));
+    places.push_back(at);
   }
-  batch.commit_and_answer();
+  if (again.empty()) return;
+  std::vector<Result<>> second = do_changes(*store, again);
+  for (std::size_t at = 0; at < places.size(); ++at) {
+    gathered[places[at]] = std::move(again[at]);
+    results[places[at]] = std::move(second[at]);
+  }
+}
+
+void StorageThread::Parts::look_after_disk() {
+  store->maintain();
+  measure();
+  tell_reserve();
+  tell_death();
+  measure_due = std::chrono::steady_clock::now() + measure_interval;
 }
 
 void StorageThread::Parts::measure() {
   // On failure the figures of the last batch stay; a dead store refuses everything anyway.
   const Result<QueueFigures> figures = store->figures();
   if (!figures) return;
-  free_bytes.store(figures->free_bytes, std::memory_order_relaxed);
+  room_bytes.store(figures->room_bytes, std::memory_order_relaxed);
   queued_bytes.store(figures->bytes, std::memory_order_relaxed);
+}
+
+void StorageThread::Parts::tell_reserve() {
+  if (store->reserve_held() == reserve_held) return;
+  reserve_held = store->reserve_held();
+  if (reserve_held) {
+    logger.event(LogLevel::notice, "reserve-held").field("bytes", reserve_bytes);
+    return;
+  }
+  logger.event(LogLevel::error, "reserve-missing")
+      .field("reason", "the file system that holds the state directory is full")
+      .field("advice",
+             "make room; until then new mail gets 452 and the room that was kept serves what is "
+             "queued");
 }
 
 void StorageThread::Parts::tell_death() {

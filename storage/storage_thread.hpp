@@ -6,10 +6,11 @@
 // once a message, while a quiet one commits at once; reading and spooling wait for no commit, but
 // see every change that was asked for before them. post() never blocks; false means full or
 // stopping, and the caller answers 452 4.3.1 or 451. When one request of a batch fails (say, a
-// duplicate id), only it fails; when the commit fails, all of the batch fail and the store is dead:
-// every later request is answered with an io Error and on_dead runs once, which ends the daemon
-// with a clear log line. Sharp edge: answers run on the storage thread; they must only hand the
-// result on (net::Loop::post).
+// duplicate id), only it fails; when the disk is full, new mail fails (no_space) and everything
+// else is tried once more in the room that was kept for it; when the commit fails otherwise, all of
+// the batch fail and the store is dead: every later request is answered with an io Error and
+// on_dead runs once, which ends the daemon with a clear log line. Sharp edge: answers run on the
+// storage thread; they must only hand the result on (net::Loop::post).
 #pragma once
 
 #include <chrono>
@@ -116,9 +117,10 @@ class StorageThread {
   [[nodiscard]] bool post(StorageRequest request);
   // Finishes what waits, commits, ends the thread. Idempotent.
   void stop();
-  // Free octets of the file system and octets queued, as of the last batch; cheap, from any thread,
-  // so that MAIL can be answered 452 4.3.1 without a round trip.
-  [[nodiscard]] std::uint64_t free_bytes() const;
+  // Octets that new mail may still take of the file system, measured within the last second, and
+  // octets queued; cheap, from any thread, so that MAIL can be answered 452 4.3.1 without a round
+  // trip.
+  [[nodiscard]] std::uint64_t room_bytes() const;
   [[nodiscard]] std::uint64_t queued_bytes() const;
 
  private:

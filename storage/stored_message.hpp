@@ -106,7 +106,9 @@ struct QueueFigures {
   std::uint64_t bytes = 0;  // plain octets of all messages
   std::uint64_t quarantined = 0;
   std::uint64_t free_bytes = 0;  // of the file system
-  std::uint64_t commits = 0;     // since start
+  std::uint64_t room_bytes =
+      0;                      // of them for new mail; the rest is kept for finishing what is queued
+  std::uint64_t commits = 0;  // since start
 };
 
 }  // namespace postern::storage

@@ -51,6 +51,12 @@ class Mailbox {
     return std::exchange(items_, {});
   }
 
+  // Closed, and nothing is in.
+  [[nodiscard]] bool drained() {
+    const std::scoped_lock lock(mutex_);
+    return closed_ && items_.empty();
+  }
+
   // No push succeeds from now on; what is in can still be taken.
   void close() {
     {

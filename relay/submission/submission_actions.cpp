@@ -86,8 +86,8 @@ void SubmissionDriver::perform(smtp::CheckCredential action) {
 }
 
 std::optional<smtp::Reply> SubmissionDriver::storage_refusal(std::uint64_t declared_bytes) const {
-  const std::uint64_t free = services_.storage.free_bytes();
-  if (free < free_bytes_reserve + declared_bytes) {
+  const std::uint64_t room = services_.storage.room_bytes();
+  if (room == 0 || room < declared_bytes) {
     return smtp::make_reply(452, {4, 3, 1}, "the relay's storage is full; try again later");
   }
   if (services_.storage.queued_bytes() + declared_bytes > policy_->queue_bytes_max) {

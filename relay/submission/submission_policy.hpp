@@ -46,10 +46,6 @@ struct SubmissionPolicy {
 };
 using PolicySnapshot = std::shared_ptr<const SubmissionPolicy>;
 
-// The file system must keep this much free beyond what a message needs: the queue must still be
-// able to note deliveries when the disk is nearly full (452 4.3.1 before that).
-inline constexpr std::uint64_t free_bytes_reserve = 16ULL * 1024 * 1024;
-
 // Owned by the service, alive longer than any worker. Everything here may be used from any thread.
 struct SubmissionServices {
   storage::StorageThread& storage;

@@ -79,6 +79,10 @@ FaultOutcome live_with_fault(const RealFolder& folder, std::uint64_t seed, const
   for (int start = 0; start < starts && client.violation().empty(); ++start) {
     if (start == 2 && plan.lasting) client.disk().heal();
     if (client.store() != nullptr || client.open()) client.run(start == 0 ? 10 : 4);
+    if (plan.fault == Fault::no_space && client.store() != nullptr &&
+        client.store()->death() != nullptr) {
+      client.complain("a full disk ended the store: " + client.store()->death()->text());
+    }
     // What the store does at its end may fail as well.
     if (start == 0 || client.store() == nullptr || client.store()->death() != nullptr) {
       client.close();

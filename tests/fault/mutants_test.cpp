@@ -47,8 +47,10 @@ std::string first_violation_at_failed_sync(Mutant mutant) {
   return "";
 }
 
+// "quarantined": the body went with a commit that was then forgotten.
 bool tells_a_loss(const std::string& violation) {
   return violation.find("is lost") != std::string::npos ||
+         violation.find("quarantined") != std::string::npos ||
          violation.find("was recorded") != std::string::npos ||
          violation.find("already removed") != std::string::npos ||
          violation.find("counter differs") != std::string::npos;

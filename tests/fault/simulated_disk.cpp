@@ -232,6 +232,7 @@ int SimulatedDisk::unlink(const std::string& path) {
   const auto found = names_.find(path);
   if (found == names_.end()) return frozen_ ? -EIO : -ENOENT;
   if (const int code = meet(Kind::give_back); code < 0) return code;
+  if (fault_.until_room_is_given_back && faults_met_ > 0) fault_planned_ = false;
   pending_names_.push_back({moment_, path, "", found->second});
   apply(pending_names_.back(), names_);
   count_change(false);

@@ -29,6 +29,7 @@ struct FaultPlan {
   Fault fault = Fault::io_error;
   std::uint64_t nth = 1;
   bool lasting = false;
+  bool until_room_is_given_back = false;  // a file that is removed ends it
 };
 
 // When the power goes: so many changes after the moment.

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace postern::fault {
@@ -76,6 +77,19 @@ std::int64_t SimulatedSpoolFiles::read_at(int fd, std::uint64_t offset,
 std::int64_t SimulatedSpoolFiles::write_at(int fd, std::uint64_t offset, ByteView octets) {
   if (mutant_ == Mutant::log_not_renewed) return static_cast<std::int64_t>(octets.size());
   return disk_->write(opened_.at(fd).file, offset, octets);
+}
+
+// Room that holds nothing: an octet stands for a MiB of it, as copies of it would make lives slow.
+int SimulatedSpoolFiles::allocate(int fd, std::uint64_t bytes) {
+  const Bytes room(bytes >> 20);
+  const FileNumber file = opened_.at(fd).file;
+  const std::int64_t size = disk_->size(file);
+  if (size < 0 || static_cast<std::uint64_t>(size) >= room.size()) {
+    return static_cast<int>(std::min<std::int64_t>(size, 0));
+  }
+  const std::int64_t written = disk_->write(file, 0, room);
+  if (written < 0) return static_cast<int>(written);
+  return static_cast<std::size_t>(written) == room.size() ? 0 : -ENOSPC;
 }
 
 std::int64_t SimulatedSpoolFiles::size(const std::string& path) { return disk_->size(path); }

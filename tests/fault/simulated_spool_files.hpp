@@ -28,6 +28,7 @@ class SimulatedSpoolFiles : public storage::SpoolFiles {
   int open_for_rewriting(const std::string& path) override;
   std::int64_t read_at(int fd, std::uint64_t offset, std::span<std::byte> octets) override;
   std::int64_t write_at(int fd, std::uint64_t offset, ByteView octets) override;
+  int allocate(int fd, std::uint64_t bytes) override;
   std::int64_t size(const std::string& path) override;
   int list(const std::string& path, std::vector<std::string>& names) override;
 

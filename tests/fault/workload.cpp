@@ -116,14 +116,47 @@ void Client::step() {
 
 void Client::transact() { transact(random_.between(1, 4), 0); }
 
-void Client::run_to_checkpoint() {
+void Client::run_to_checkpoint() { fill_log(true); }
+
+void Client::fill_log() { fill_log(false); }
+
+void Client::fill_log(bool maintaining) {
   constexpr std::size_t body_bytes = 200'000;
   // A fifth more, because some transactions are rolled back.
   constexpr std::size_t log_bytes = std::size_t{storage::checkpoint_pages_min} * 4096 * 6 / 5;
   for (std::size_t sent = 0; sent < log_bytes; sent += 2 * body_bytes) {
     if (store_ == nullptr || disk_.frozen() || store_->death() != nullptr) return;
     transact(2, body_bytes);
+    if (maintaining) store_->maintain();
+  }
+}
+
+Result<> Client::remove_as_relayed(std::uint64_t number) {
+  QueueState after = ledger_.certain();
+  AttemptRecord record;
+  record.id = QueueId{number};
+  for (std::size_t index = 0; index < recipients_each; ++index) {
+    record.recipients.push_back(
+        {static_cast<std::int64_t>(index), RecipientState::relayed, "250 2.1.5 taken", false});
+  }
+  if (auto begun = store_->begin(); !begun) return begun;
+  Result<> done = store_->record(record);
+  const Result<> committed = store_->commit();
+  if (done) done = committed;
+  if (!done) return done;
+  after.messages.erase(number);
+  ledger_.committed(std::move(after));
+  return {};
+}
+
+void Client::drain() {
+  while (violation_.empty() && !ledger_.certain().messages.empty()) {
+    const std::uint64_t number = ledger_.certain().messages.begin()->first;
+    Result<> done = remove_as_relayed(number);
+    if (!done && done.error().kind == ErrorKind::no_space) done = remove_as_relayed(number);
+    if (!done) complain("an outcome cannot be recorded: " + done.error().text());
     store_->maintain();
+    if (store_->death() != nullptr) complain("the store died: " + store_->death()->text());
   }
 }
 

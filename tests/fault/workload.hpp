@@ -54,6 +54,11 @@ class Client {
   void run(std::uint64_t steps);
   // Mail enough that the log is copied back.
   void run_to_checkpoint();
+  // Mail enough that the next look after the disk copies the log back.
+  void fill_log();
+  // Records, a commit each, that every message was relayed. A commit that finds the disk full is
+  // tried once more, and must then succeed.
+  void drain();
   // SQLite's own examination of the database; the store is closed for it.
   void check_integrity();
 
@@ -69,6 +74,8 @@ class Client {
   void step();
   void transact();
   void transact(std::uint64_t changes, std::size_t body_bytes);
+  void fill_log(bool maintaining);
+  [[nodiscard]] Result<> remove_as_relayed(std::uint64_t number);
   void end_transaction(QueueState after);
   void change(QueueState& after);
   void insert(QueueState& after, const Recipe& recipe);

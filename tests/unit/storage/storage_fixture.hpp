@@ -7,14 +7,17 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "storage/queue_store.hpp"
+#include "storage/reserve.hpp"
 #include "storage/spool_files.hpp"
 
 namespace postern::storage {
@@ -35,6 +38,7 @@ class StateDirectory {
   [[nodiscard]] std::string path() const { return root_ + "/state"; }  // not made yet
   [[nodiscard]] std::string database() const { return path() + "/queue.db"; }
   [[nodiscard]] std::string spool() const { return path() + "/spool"; }
+  [[nodiscard]] std::string reserve() const { return path() + "/reserve"; }
   [[nodiscard]] std::string body(QueueId id) const { return spool() + "/" + id.text() + ".body"; }
 
  private:
@@ -100,8 +104,12 @@ struct FailingFiles : SpoolFiles {
   bool sync_fails = false;
   bool sync_folder_fails = false;
   bool write_is_full = false;
-  std::optional<std::uint64_t> free;
+  bool cannot_allocate = false;
+  static constexpr std::uint64_t as_the_real_disk = ~std::uint64_t{0};
+  std::atomic<std::uint64_t> free = as_the_real_disk;  // read by the storage thread
   int syncs = 0;
+  std::uint64_t rewritten_bytes = 0;
+  std::function<void()> when_unlinked = [] {};
 
   std::int64_t write(int fd, ByteView octets) override {
     return write_is_full ? -ENOSPC : SpoolFiles::write(fd, octets);
@@ -114,31 +122,50 @@ struct FailingFiles : SpoolFiles {
     return sync_folder_fails ? -EIO : SpoolFiles::sync_folder(path);
   }
   Result<std::uint64_t> free_bytes(const std::string& path) override {
-    if (free) return *free;
-    return SpoolFiles::free_bytes(path);
+    const std::uint64_t told = free;
+    return told == as_the_real_disk ? SpoolFiles::free_bytes(path) : told;
+  }
+  int allocate(int fd, std::uint64_t bytes) override {
+    return cannot_allocate ? -EOPNOTSUPP : SpoolFiles::allocate(fd, bytes);
+  }
+  std::int64_t write_at(int fd, std::uint64_t offset, ByteView octets) override {
+    rewritten_bytes += octets.size();
+    return SpoolFiles::write_at(fd, offset, octets);
+  }
+  int unlink(const std::string& path) override {
+    const int code = SpoolFiles::unlink(path);
+    when_unlinked();
+    return code;
   }
 };
 
-// An SQLite VFS on the real disk whose xSync counts and, when told, fails: each file of the real
-// VFS gets a copy of its table of methods with that one method exchanged.
-class SyncFailingVfs {
+// An SQLite VFS on the real disk whose xSync counts and, when told, fails, and whose xWrite finds
+// the disk full when told: each file of the real VFS gets a copy of its table of methods with those
+// two exchanged.
+class FailingVfs {
  public:
-  SyncFailingVfs() {
+  FailingVfs() {
     failing() = false;
+    full() = false;
     syncs() = 0;
     sqlite3_vfs* real = sqlite3_vfs_find(nullptr);
     shim_ = *real;
     shim_.zName = "sync-failing";
     shim_.xOpen = open;
+    shim_.xGetLastError = last_error;
     shim_.pNext = nullptr;
     sqlite3_vfs_register(&shim_, 0);
   }
-  SyncFailingVfs(const SyncFailingVfs&) = delete;
-  SyncFailingVfs& operator=(const SyncFailingVfs&) = delete;
-  ~SyncFailingVfs() { sqlite3_vfs_unregister(&shim_); }
+  FailingVfs(const FailingVfs&) = delete;
+  FailingVfs& operator=(const FailingVfs&) = delete;
+  ~FailingVfs() { sqlite3_vfs_unregister(&shim_); }
   [[nodiscard]] const char* name() const { return shim_.zName; }
   static bool& failing() {
     static bool value = false;
+    return value;
+  }
+  static std::atomic<bool>& full() {
+    static std::atomic<bool> value = false;
     return value;
   }
   static int& syncs() {
@@ -160,6 +187,7 @@ class SyncFailingVfs {
       if (table.real == nullptr) {
         table = {*file->pMethods, file->pMethods};
         table.changed.xSync = sync;
+        table.changed.xWrite = write;
       }
       if (table.real == file->pMethods) {
         file->pMethods = &table.changed;
@@ -171,8 +199,17 @@ class SyncFailingVfs {
   static int sync(sqlite3_file* file, int flags) {
     ++syncs();
     if (failing()) return SQLITE_IOERR_FSYNC;
-    return reinterpret_cast<const Methods*>(file->pMethods)->real->xSync(file, flags);
+    return real_of(file).xSync(file, flags);
   }
+  static int write(sqlite3_file* file, const void* octets, int bytes, sqlite3_int64 offset) {
+    if (full()) return SQLITE_FULL;
+    return real_of(file).xWrite(file, octets, bytes, offset);
+  }
+  static const sqlite3_io_methods& real_of(sqlite3_file* file) {
+    return *reinterpret_cast<const Methods*>(file->pMethods)->real;
+  }
+  // A full disk may also be found by a sync, where the file system allocates late.
+  static int last_error(sqlite3_vfs*, int, char*) { return failing() ? ENOSPC : 0; }
   sqlite3_vfs shim_;
 };
 

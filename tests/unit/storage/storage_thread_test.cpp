@@ -91,7 +91,7 @@ TEST_F(StorageThreadTest, AnswersEveryRequestOfEveryKind) {
                          std::move(done)};
   }));
   EXPECT_EQ(thread->queued_bytes(), 260U);
-  EXPECT_GT(thread->free_bytes(), 0U);
+  EXPECT_GT(thread->room_bytes(), 0U);
   EXPECT_TRUE(ask<void>([](Done done) { return RemoveMessage{QueueId{1}, std::move(done)}; }));
   EXPECT_EQ(figures()->messages, 0U);
   // Without anybody who waits for the answer.
@@ -244,13 +244,13 @@ TEST_F(StorageThreadTest, RefusesMoreThanItsBoundInsteadOfGrowing) {
 // The dangerous moment: the sync of a shared commit fails. Nobody may be told that the mail is
 // safe.
 TEST_F(StorageThreadTest, FailsTheWholeBatchAndTellsItsDeathOnceWhenTheCommitFails) {
-  const SyncFailingVfs vfs;
+  const FailingVfs vfs;
   start(vfs.name());
   ASSERT_TRUE(insert(make_message(1)));
   std::vector<Result<>> answers;
   const auto keep = [&](Result<> result) { answers.push_back(std::move(result)); };
   block();
-  SyncFailingVfs::failing() = true;
+  FailingVfs::failing() = true;
   ASSERT_TRUE(thread->post(InsertMessage{make_message(2), std::nullopt, keep}));
   ASSERT_TRUE(thread->post(InsertMessage{make_message(1), std::nullopt, keep}));
   ASSERT_TRUE(thread->post(InsertMessage{make_message(3), std::nullopt, keep}));
@@ -263,9 +263,56 @@ TEST_F(StorageThreadTest, FailsTheWholeBatchAndTellsItsDeathOnceWhenTheCommitFai
   thread->stop();
   EXPECT_EQ(deaths, 1);
   EXPECT_NE(log.find("storage-dead"), std::string::npos);
-  SyncFailingVfs::failing() = false;
+  FailingVfs::failing() = false;
   const auto store = open_or_abort(directory);
   EXPECT_TRUE(store->load(QueueId{1}));
+}
+
+TEST_F(StorageThreadTest, RefusesMailAndRecordsOutcomesWhenTheCommitFindsTheDiskFull) {
+  const FailingVfs vfs;
+  FailingFiles files;
+  start(vfs.name(), &files);
+  ASSERT_TRUE(insert(make_message(1)));
+  std::vector<Result<>> answers;
+  const auto keep = [&](Result<> result) { answers.push_back(std::move(result)); };
+  files.when_unlinked = [&] {
+    FailingVfs::full() = std::filesystem::exists(directory.reserve());
+    files.free = std::uint64_t{1} << 20;
+  };
+  block();
+  FailingVfs::full() = true;
+  ASSERT_TRUE(thread->post(InsertMessage{make_message(2), std::nullopt, keep}));
+  AttemptRecord record = make_record(1, RecipientState::failed, RecipientState::failed);
+  record.report = make_message(3);
+  ASSERT_TRUE(thread->post(RecordAttempt{std::move(record), keep}));
+  ASSERT_TRUE(thread->post(RemoveMessage{QueueId{9}, keep}));
+  release();
+  EXPECT_EQ(figures()->messages, 1U) << "the report";
+  ASSERT_EQ(answers.size(), 3U);
+  EXPECT_EQ(answers[0].error().kind, ErrorKind::no_space);
+  EXPECT_TRUE(answers[1]) << answers[1].error().text();
+  EXPECT_EQ(answers[2].error().kind, ErrorKind::not_found) << "its own reason stays";
+  EXPECT_EQ(thread->room_bytes(), 0U);
+  files.free = reserve_bytes + 2 * free_bytes_min;
+  EXPECT_TRUE(insert(make_message(4)));
+  thread->stop();
+  EXPECT_EQ(deaths, 0);
+  EXPECT_NE(log.find("reserve-missing"), std::string::npos) << log;
+  EXPECT_NE(log.find("reserve-held"), std::string::npos) << log;
+}
+
+// Another program fills the disk while no mail comes: MAIL has to know of it.
+TEST_F(StorageThreadTest, MeasuresTheDiskWhileNothingIsAskedOfIt) {
+  FailingFiles files;
+  start(nullptr, &files);
+  for (const std::uint64_t room : {5'000U, 0U, 7'000U}) {
+    files.free = free_bytes_min + room;
+    const auto begun = std::chrono::steady_clock::now();
+    while (thread->room_bytes() != room) {
+      ASSERT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(5));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
 }
 
 TEST_F(StorageThreadTest, DiesWhenASpoolFileCannotBeSynced) {
