@@ -55,11 +55,13 @@ bool open_once(const Secret& key, ByteView sealed, ByteView bound, std::span<std
              in(bound), bound.size(), in(sealed), in(key.view())) == 0;
 }
 
-// What a message key's wrapping is bound to: its use and the row it belongs to.
-Bytes row_binding(QueueId id) {
+// What a message key's wrapping is bound to: its use, the row it belongs to, and whose mail goes
+// where. An id's text is always of one length.
+Bytes row_binding(QueueId id, ByteView envelope) {
   Bytes bound;
   append(bound, as_bytes("postern message key "));
   append(bound, as_bytes(id.text()));
+  append(bound, envelope);
   return bound;
 }
 
@@ -102,19 +104,20 @@ QueueKey QueueKey::from_octets(Secret octets) {
   return QueueKey(std::move(octets));
 }
 
-QueueKey::MessageKey QueueKey::make_message_key(QueueId id) const {
+QueueKey::MessageKey QueueKey::make_message_key(QueueId id, ByteView envelope) const {
   Secret key = Secret::of_size(key_bytes);
   randombytes_buf(key.writable().data(), key.size());
-  Bytes wrapped = seal_once(key_, key.view(), row_binding(id));
+  Bytes wrapped = seal_once(key_, key.view(), row_binding(id, envelope));
   return {std::move(key), std::move(wrapped)};
 }
 
-Result<Secret> QueueKey::unwrap(QueueId id, ByteView wrapped) const {
+Result<Secret> QueueKey::unwrap(QueueId id, ByteView envelope, ByteView wrapped) const {
   Secret key = Secret::of_size(key_bytes);
-  if (!open_once(key_, wrapped, row_binding(id), key.writable())) {
+  if (!open_once(key_, wrapped, row_binding(id, envelope), key.writable())) {
     return fail(
         ErrorKind::corrupt, "unwrap the key of message " + id.text(),
-        "it was changed, belongs to another message or was wrapped under another queue key");
+        "the key or the envelope (user, addresses) was changed since the message was taken, or the "
+        "key was wrapped under another queue key");
   }
   return key;
 }

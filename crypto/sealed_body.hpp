@@ -4,8 +4,8 @@
 // A sealed stream is the secretstream header (24 octets) and then chunks of seal_chunk_bytes plain
 // octets (the last one shorter, tagged FINAL), each 17 octets longer when sealed. Promise: a
 // flipped bit, a cut, a swapped or repeated chunk is an Error (corrupt), never wrong octets.
-// Deleting the wrapped key shreds the message. The queue id is bound into the key's wrapping: a key
-// moved to another row does not open.
+// Deleting the wrapped key shreds the message. The queue id and the envelope are bound into the
+// key's wrapping: a key moved to another row, or beside an address that was changed, does not open.
 #pragma once
 
 #include <array>
@@ -36,8 +36,9 @@ class QueueKey {
     Secret key;
     Bytes wrapped;
   };
-  [[nodiscard]] MessageKey make_message_key(QueueId id) const;
-  [[nodiscard]] Result<Secret> unwrap(QueueId id, ByteView wrapped) const;
+  // `envelope`: storage::envelope_binding.
+  [[nodiscard]] MessageKey make_message_key(QueueId id, ByteView envelope) const;
+  [[nodiscard]] Result<Secret> unwrap(QueueId id, ByteView envelope, ByteView wrapped) const;
   [[nodiscard]] QueueKey clone() const;
 
  private:

@@ -1,7 +1,8 @@
 // How the connection is opened and set, and the tables with their migrations; see database.hpp.
 //
-// A migration is one script; its place in the list is the user_version it starts from. Scripts that
-// were ever released are never edited: a change is a new script at the end.
+// A migration is one script: the first makes the tables of schema_version_min, each other leads to
+// the next version. Scripts that were ever released are never edited: a change is a new script at
+// the end.
 #include <fmt/format.h>
 #include <sqlite3.h>
 
@@ -20,7 +21,7 @@ namespace {
 // Content has a table of its own: each attempt rewrites the message's row, and SQLite would rewrite
 // a body of 256 KiB with it. Ids are stored so that they sort as unsigned numbers
 // (queue_store_parts.hpp).
-constexpr std::array<const char*, schema_version> migrations = {R"sql(
+constexpr std::array<const char*, schema_version - schema_version_min + 1> migrations = {R"sql(
 CREATE TABLE message (
   id            INTEGER PRIMARY KEY,
   user_name     TEXT    NOT NULL,
@@ -202,6 +203,13 @@ Result<> Database::check_schema() {
                             "install the newer version again",
                             *version, schema_version));
   }
+  if (*version > 0 && *version < schema_version_min) {
+    return fail(ErrorKind::unsupported, "open the queue in " + path_,
+                fmt::format("it was written by an older Postern (schema {}, this one reads {} and "
+                            "newer); let the older version deliver what waits, then move the file "
+                            "away and start again",
+                            *version, schema_version_min));
+  }
   if (*version > 0) return {};
   const Result<std::int64_t> tables = single_integer(count_tables);
   if (!tables) return std::unexpected(tables.error());
@@ -275,11 +283,12 @@ Result<> Database::set_pragma(const char* name, const char* value, std::string_v
 Result<> Database::migrate() {
   const Result<std::int64_t> found = single_integer(read_version);
   if (!found) return std::unexpected(found.error());
-  for (std::int64_t version = *found; version < schema_version; ++version) {
+  for (std::int64_t version = std::max(*found, schema_version_min - 1); version < schema_version;
+       ++version) {
     // Script and version in one transaction: a power cut leaves the one or the other, whole.
-    const std::string script =
-        fmt::format("BEGIN IMMEDIATE; {} PRAGMA user_version = {}; COMMIT;",
-                    migrations[static_cast<std::size_t>(version)], version + 1);
+    const std::string script = fmt::format(
+        "BEGIN IMMEDIATE; {} PRAGMA user_version = {}; COMMIT;",
+        migrations[static_cast<std::size_t>(version - (schema_version_min - 1))], version + 1);
     auto done = run({"bring the tables up to date", script.c_str()});
     if (!done) return done;
   }

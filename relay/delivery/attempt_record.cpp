@@ -137,7 +137,7 @@ void DeliveryAttempt::prepare_report(WallTime now) {
 // it (RFC 3461 §6.2). One letter where that is the same person. Nothing when nobody may be told.
 std::vector<DeliveryAttempt::Letter> DeliveryAttempt::address(
     std::vector<message::ReportedRecipient> reported) const {
-  const auto for_trouble = report_addressee(*settings_, message_);
+  const auto for_trouble = report_addressee(*settings_, message_, sender_known_);
   if (!for_trouble) return {};
   const auto& sender = sender_.reverse_path.mailbox;
   std::vector<Letter> letters;

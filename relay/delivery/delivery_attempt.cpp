@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "relay/queue/envelope_codec.hpp"
+#include "storage/envelope_binding.hpp"
 
 namespace postern::delivery {
 
@@ -43,6 +44,14 @@ std::optional<Error> DeliveryAttempt::read_envelope() {
     sender_known_ = true;
   } else {
     unreadable = sender.error();
+  }
+  // An address in which a bit changed may still read as one: nobody else gets the mail, nor a
+  // report about it.
+  const auto key = services_.queue_key.unwrap(
+      message_.summary.id, storage::envelope_binding(message_), message_.content.wrapped_key);
+  if (!key) {
+    sender_known_ = false;
+    if (!unreadable) unreadable = key.error();
   }
   return unreadable;
 }

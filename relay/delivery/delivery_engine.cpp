@@ -189,13 +189,15 @@ DeliveryAttempt& DeliveryEngine::make_attempt(storage::StoredMessage message) {
   return *place;
 }
 
+void DeliveryEngine::log_not_loaded(QueueId id, const Error& error) {
+  services_.log.event(LogLevel::error, "message-not-loaded")
+      .field("queue_id", id.text())
+      .field("error", error.text());
+}
+
 void DeliveryEngine::message_not_loaded(QueueId id, const Error& error) {
   const bool removed = error.kind == ErrorKind::not_found;
-  if (!removed) {
-    services_.log.event(LogLevel::error, "message-not-loaded")
-        .field("queue_id", id.text())
-        .field("error", error.text());
-  }
+  if (!removed) log_not_loaded(id, error);
   if (error.kind == ErrorKind::corrupt) {
     report_unloadable(id, error);
     return;
@@ -237,7 +239,12 @@ void DeliveryEngine::examine_quarantined(QueueId id) {
   storage::LoadMessage request{id, {}};
   request.done = [this, id](Result<storage::StoredMessage> message) {
     static_cast<void>(loop_->post([this, id, message = std::move(message)]() mutable {
-      if (stopping_ || !message) return;
+      if (stopping_) return;
+      if (!message) {
+        // Nothing is left to tell a person of but its id; one that is gone was removed by one.
+        if (message.error().kind != ErrorKind::not_found) log_not_loaded(id, message.error());
+        return;
+      }
       const bool told = std::ranges::none_of(message->recipients, [](const auto& recipient) {
         return recipient.state == storage::RecipientState::waiting &&
                !recipient.last_reply.starts_with(quarantine_words);

@@ -74,6 +74,7 @@ class DeliveryEngine {
   void arm_timer();
   void begin_attempt(QueueId id);
   DeliveryAttempt& make_attempt(storage::StoredMessage message);
+  void log_not_loaded(QueueId id, const Error& error);
   void message_not_loaded(QueueId id, const Error& error);
   void report_unloadable(QueueId id, const Error& error);
   void examine_quarantined(QueueId id);

@@ -3,11 +3,14 @@
 
 #include <utility>
 
+#include "storage/envelope_binding.hpp"
+
 namespace postern::delivery {
 
 Result<std::string> open_header(const crypto::QueueKey& queue_key,
                                 const storage::StoredMessage& message) {
-  const auto key = queue_key.unwrap(message.summary.id, message.content.wrapped_key);
+  const auto key = queue_key.unwrap(message.summary.id, storage::envelope_binding(message),
+                                    message.content.wrapped_key);
   if (!key) return std::unexpected(key.error());
   const auto header = crypto::open_small(*key, message.content.sealed_header, "header");
   if (!header) return std::unexpected(header.error());
@@ -19,6 +22,7 @@ MessageSource::MessageSource(net::Loop& home, const DeliveryServices& services,
     : home_(home),
       services_(services),
       id_(message.summary.id),
+      envelope_(storage::envelope_binding(message)),
       wrapped_key_(message.content.wrapped_key),
       sealed_header_(message.content.sealed_header) {}
 
@@ -34,7 +38,7 @@ void MessageSource::next(Callback<Result<Bytes>> done) {
   }
   started_ = true;
   Result<Bytes> header = fail(ErrorKind::corrupt, "open the message", "its key does not open");
-  if (const auto key = services_.queue_key.unwrap(id_, wrapped_key_)) {
+  if (const auto key = services_.queue_key.unwrap(id_, envelope_, wrapped_key_)) {
     header = crypto::open_small(*key, sealed_header_, "header");
     reader_.emplace(*key);
   }

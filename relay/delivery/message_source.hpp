@@ -44,6 +44,7 @@ class MessageSource {
   net::Loop& home_;
   const DeliveryServices& services_;
   QueueId id_;
+  Bytes envelope_;  // as octets that the key is bound to
   Bytes wrapped_key_;
   Bytes sealed_header_;
   std::optional<crypto::SealReader> reader_;

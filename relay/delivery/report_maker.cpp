@@ -7,6 +7,7 @@
 #include "relay/delivery/message_source.hpp"
 #include "relay/message/header.hpp"
 #include "relay/queue/envelope_codec.hpp"
+#include "storage/envelope_binding.hpp"
 
 namespace postern::delivery {
 namespace {
@@ -38,7 +39,8 @@ std::string sign_report(const DeliverySnapshot& settings, const message::Report&
 }  // namespace
 
 std::optional<smtp::Mailbox> report_addressee(const DeliverySnapshot& settings,
-                                              const storage::StoredMessage& message) {
+                                              const storage::StoredMessage& message,
+                                              bool sender_known) {
   if (message.summary.user_name.empty()) {  // our own report
     for (const auto& recipient : message.recipients) {
       const auto mailbox = smtp::parse_mailbox(recipient.address, true);
@@ -50,7 +52,9 @@ std::optional<smtp::Mailbox> report_addressee(const DeliverySnapshot& settings,
       owner != settings.owners.end()) {
     return owner->second;
   }
-  if (auto sender = smtp::parse_mailbox(message.sender.reverse_path, true)) return sender;
+  if (sender_known) {
+    if (auto sender = smtp::parse_mailbox(message.sender.reverse_path, true)) return sender;
+  }
   return settings.postmaster;
 }
 
@@ -86,7 +90,6 @@ Result<storage::NewMessage> make_report(const DeliverySnapshot& settings,
   const message::Report report = message::write_report(facts);
 
   const std::string header = sign_report(settings, report, now) + report.header + "\r\n";
-  const auto key = queue_key.make_message_key(id);
   storage::NewMessage stored;
   stored.id = id;
   stored.received = now;
@@ -100,6 +103,7 @@ Result<storage::NewMessage> make_report(const DeliverySnapshot& settings,
   recipient.notify = {.given = true,
                       .never = true};  // RFC 3461 §6.2 asks for NOTIFY=NEVER on reports
   stored.recipients = queue::to_stored(std::vector{recipient});
+  const auto key = queue_key.make_message_key(id, storage::envelope_binding(stored));
   stored.content.wrapped_key = key.wrapped;
   stored.content.sealed_header = crypto::seal_small(key.key, as_bytes(header), "header");
   stored.content.header_bytes = header.size();

@@ -17,9 +17,11 @@
 
 namespace postern::delivery {
 
-// Who is told of this message's fate; nothing when nobody may be.
+// Who is told of this message's fate; nothing when nobody may be. Of a sender that is not known to
+// be the one that was taken, an owner or the postmaster is told, who stand in the configuration.
 [[nodiscard]] std::optional<smtp::Mailbox> report_addressee(const DeliverySnapshot& settings,
-                                                            const storage::StoredMessage& message);
+                                                            const storage::StoredMessage& message,
+                                                            bool sender_known);
 
 [[nodiscard]] Result<storage::NewMessage> make_report(
     const DeliverySnapshot& settings, const crypto::QueueKey& queue_key,

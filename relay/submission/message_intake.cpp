@@ -8,6 +8,7 @@
 
 #include "crypto/random.hpp"
 #include "relay/queue/envelope_codec.hpp"
+#include "storage/envelope_binding.hpp"
 
 namespace postern::submission {
 namespace {
@@ -60,7 +61,9 @@ MessageIntake::MessageIntake(net::Loop& home, SubmissionServices& services, Poli
       events_(std::move(events)),
       received_(read_clocks()),
       id_(QueueId::make(received_.wall, crypto::random_number())),
-      key_(services_.queue_key.make_message_key(id_)),
+      key_(services_.queue_key.make_message_key(
+          id_, storage::envelope_binding(facts_.user_name, queue::to_stored(envelope_.sender),
+                                         queue::to_stored(envelope_.recipients)))),
       body_seal_(key_.key) {}
 
 MessageIntake::~MessageIntake() {

@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "storage/envelope_binding.hpp"
+
 namespace postern::fault {
 
 namespace {
@@ -46,7 +48,8 @@ storage::NewMessage Mail::make(const Recipe& recipe, Bytes& spool_octets) const 
     message.recipients.push_back({static_cast<std::int64_t>(index), address_of(recipe, index),
                                   "NOTIFY=FAILURE", storage::RecipientState::waiting, "", false});
   }
-  crypto::QueueKey::MessageKey key = key_.make_message_key(message.id);
+  crypto::QueueKey::MessageKey key =
+      key_.make_message_key(message.id, storage::envelope_binding(message));
   const std::string header = header_of(recipe);
   message.content.wrapped_key = std::move(key.wrapped);
   message.content.sealed_header = crypto::seal_small(key.key, as_bytes(header), "header");
@@ -76,7 +79,8 @@ std::string Mail::examine(storage::QueueStore& store, const Recipe& recipe,
       return "a recipient of it is another";
     }
   }
-  const auto key = key_.unwrap(QueueId{recipe.number}, found.content.wrapped_key);
+  const auto key = key_.unwrap(QueueId{recipe.number}, storage::envelope_binding(found),
+                               found.content.wrapped_key);
   if (!key) return "its key does not open: " + key.error().text();
   const auto header = crypto::open_small(*key, found.content.sealed_header, "header");
   if (!header) return "its header does not open: " + header.error().text();

@@ -14,6 +14,7 @@
 #include "crypto/random.hpp"
 #include "crypto/sealed_body.hpp"
 #include "relay/base/clock.hpp"
+#include "storage/envelope_binding.hpp"
 #include "storage/queue_store.hpp"
 
 namespace {
@@ -37,7 +38,8 @@ storage::NewMessage make_message(const crypto::QueueKey& queue_key, std::uint64_
       "Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <waiting-{0}@office.example>\r\n\r\n",
       number);
   const std::string body = std::string(body_bytes, 'x') + "\r\n";
-  crypto::QueueKey::MessageKey key = queue_key.make_message_key(message.id);
+  crypto::QueueKey::MessageKey key =
+      queue_key.make_message_key(message.id, storage::envelope_binding(message));
   message.content.wrapped_key = std::move(key.wrapped);
   message.content.sealed_header = crypto::seal_small(key.key, as_bytes(header), "header");
   crypto::SealWriter writer(key.key);

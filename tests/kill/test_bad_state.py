@@ -11,6 +11,7 @@ from support import InteropTest, simple_message
 
 NOT_YET = "connect:421 4.3.2 not yet"
 STORED_BYTES = 5_000
+SCHEMA_VERSION = 2  # storage/database.hpp
 RESERVE_BYTES = 24 * 1024 * 1024  # storage/reserve.hpp
 JUDGED_SECONDS_MAX = 1.0  # MAIL is judged by what was measured within the last second
 
@@ -56,13 +57,15 @@ class BadState(InteropTest):
         connection.commit()
         connection.close()
 
-    def test_a_queue_of_a_newer_version_is_left_as_it_is(self):
+    def test_a_queue_of_a_newer_or_an_unreadably_old_version_is_left_as_it_is(self):
         self.fill_and_stop()
         self.change_database("PRAGMA user_version = 99")
         before = self.database.read_bytes()
         self.assert_refused("written by a newer Postern (schema 99")
         self.assertEqual(self.database.read_bytes(), before)
         self.change_database("PRAGMA user_version = 1")
+        self.assert_refused("written by an older Postern (schema 1")
+        self.change_database(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self.assert_all_arrive("kept")
 
     def test_a_file_that_is_no_database_is_left_as_it_is(self):
@@ -213,10 +216,14 @@ class SpoolFileGone(InteropTest):
 
     def assert_quarantined(self):
         self.upstream.wait_for(lambda: self.arrived("left alone"), 20, "the undamaged message")
-        waiting = self.relay.wait_for_queue(lambda all_: len(all_) == 1, "one left, quarantined")
-        self.assertEqual((waiting[0]["id"], waiting[0]["quarantined"]), (self.name, True))
+        waiting = self.relay.wait_for_queue(lambda all_: len(all_) == 1 and all_[0]["quarantined"],
+                                            "one left, quarantined")
+        self.assertEqual(waiting[0]["id"], self.name)
         self.relay.wait_for_log(f"event=message-quarantined queue_id={self.name}")
         self.assertFalse(self.arrived("taken away"))
+        reports = [message for message in self.upstream.accepted() if message.mail_from == ""]
+        self.assertEqual(len(reports), 1)
+        self.assertIn(self.name.encode(), reports[0].content)
         self.relay.stop()
 
     def arrived(self, name):

@@ -114,6 +114,33 @@ class Damage(InteropTest):
         missing = self.missing_after_a_life()
         self.assertEqual(len(missing), 5)
         self.assertEqual(self.relay.log()[begun:].count("event=message-quarantined"), 5)
+        self.assert_told([body.name.removesuffix(".body") for body in bodies[:5]])
+
+    def assert_told(self, queue_ids):
+        """After our 250 the mail arrives or a person learns why: each by a report of its own."""
+        reports = [message.content for message in self.upstream.accepted() if message.mail_from == ""]
+        self.assertEqual(len(reports), len(queue_ids))
+        for queue_id in queue_ids:
+            self.assertTrue(any(queue_id.encode() in report for report in reports), queue_id)
+
+    def test_in_an_envelope_mail_goes_to_nobody_else_and_a_person_is_told(self):
+        self.fill(SMALL_MESSAGES, 5_000)
+        queue_ids = [waiting["id"] for waiting in self.relay.queue()]
+        self.relay.stop()
+        kept = self.keep_state()
+        self.upstream.faults.clear()
+        # Each is an address or a user as good as the one that was stored.
+        for stored, changed in ((b"recipient-", b"secipient-"), (b"copier-2scan@office", b"copier-2rcan@office"),
+                                (b"copier-2scan@office", b"copier-3scan@office")):
+            self.restore_state(kept)
+            database = self.relay.state / "queue.db"
+            octets = database.read_bytes()
+            self.assertGreaterEqual(octets.count(stored), SMALL_MESSAGES)
+            database.write_bytes(octets.replace(stored, changed))
+            begun = len(self.relay.log())
+            self.assertEqual(self.missing_after_a_life(), sorted(self.sent))
+            self.assertEqual(self.relay.log()[begun:].count("event=message-quarantined"), SMALL_MESSAGES)
+            self.assert_told(queue_ids)
 
     def test_in_the_database_nothing_is_delivered_altered_or_lost_in_silence(self):
         self.fill(SMALL_MESSAGES, 20_000)

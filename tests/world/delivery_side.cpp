@@ -3,6 +3,7 @@
 
 #include "relay/message/delivery_report.hpp"
 #include "relay/queue/envelope_codec.hpp"
+#include "storage/envelope_binding.hpp"
 #include "tests/world/relay.hpp"
 
 namespace postern::world {
@@ -130,7 +131,7 @@ void Relay::send_content(Attempt& attempt) {
 
 Result<std::string> Relay::open_content(const storage::StoredMessage& message) {
   const QueueId id = message.summary.id;
-  const auto key = key_.unwrap(id, message.content.wrapped_key);
+  const auto key = key_.unwrap(id, storage::envelope_binding(message), message.content.wrapped_key);
   if (!key) return std::unexpected(key.error());
   Result<Bytes> plain = crypto::open_small(*key, message.content.sealed_header, "header");
   if (!plain) return std::unexpected(plain.error());
@@ -230,11 +231,13 @@ void Relay::add_report(const Attempt& attempt, storage::AttemptRecord& record,
   facts.now = timeline_.now().wall;
   const message::Report report = message::write_report(facts);
   Bytes unused;
-  record.report = seal(id, report.header + "\r\n" + report.body, false, unused);
   smtp::Recipient owner;
   owner.mailbox = smtp::parse_mailbox(owner_address, false).value_or(smtp::Mailbox{});
+  record.report.emplace();
+  record.report->id = id;
   record.report->sender = queue::to_stored(smtp::Sender{});
   record.report->recipients = queue::to_stored(std::vector{owner});
+  seal(*record.report, report.header + "\r\n" + report.body, unused);
 }
 
 }  // namespace postern::world

@@ -68,8 +68,7 @@ class Relay {
   void pump(Submission& submission);
   void perform(Submission& submission, smtp::SubmissionAction& action);
   void store_message(Submission& submission);
-  [[nodiscard]] storage::NewMessage seal(QueueId id, std::string_view content, bool spooled,
-                                         Bytes& spool_octets);
+  void seal(storage::NewMessage& message, std::string_view content, Bytes& spool_octets);
 
   // Delivery (delivery_side.cpp)
   void arm();

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "relay/queue/envelope_codec.hpp"
+#include "storage/envelope_binding.hpp"
 #include "tests/world/relay.hpp"
 
 namespace postern::world {
@@ -75,36 +76,34 @@ void Relay::perform(Submission& submission, smtp::SubmissionAction& action) {
   }
 }
 
-storage::NewMessage Relay::seal(QueueId id, std::string_view content, bool spooled,
-                                Bytes& spool_octets) {
+// Its envelope stands in it already.
+void Relay::seal(storage::NewMessage& message, std::string_view content, Bytes& spool_octets) {
   const std::size_t header_bytes = content.find("\r\n\r\n") + 4;
-  const crypto::QueueKey::MessageKey key = key_.make_message_key(id);
-  storage::NewMessage message;
-  message.id = id;
+  const crypto::QueueKey::MessageKey key =
+      key_.make_message_key(message.id, storage::envelope_binding(message));
   message.content.wrapped_key = key.wrapped;
   message.content.sealed_header =
       crypto::seal_small(key.key, as_bytes(content.substr(0, header_bytes)), "header");
-  message.content.spooled = spooled;
   message.content.header_bytes = header_bytes;
   message.content.body_bytes = content.size() - header_bytes;
   crypto::SealWriter writer(key.key);
-  Bytes& sealed = spooled ? spool_octets : message.content.sealed_body;
+  Bytes& sealed = message.content.spooled ? spool_octets : message.content.sealed_body;
   writer.write(as_bytes(content.substr(header_bytes)), sealed);
   writer.finish(sealed);
   message.received = message.next_attempt = timeline_.now().wall;
-  return message;
 }
 
 void Relay::store_message(Submission& submission) {
   const QueueId id = QueueId::make(timeline_.now().wall, static_cast<std::uint32_t>(++ids_));
   const bool spooled = submission.content.size() > storage::body_in_row_bytes_max;
   Bytes spool_octets;
-  storage::NewMessage message =
-      seal(id, fmt::format("Received: id {}\r\n{}", id.text(), submission.content), spooled,
-           spool_octets);
+  storage::NewMessage message;
+  message.id = id;
   message.user_name = device_user;
   message.sender = queue::to_stored(submission.session.envelope()->sender);
   message.recipients = queue::to_stored(submission.session.envelope()->recipients);
+  message.content.spooled = spooled;
+  seal(message, fmt::format("Received: id {}\r\n{}", id.text(), submission.content), spool_octets);
   std::optional<std::uint64_t> token;
   if (spooled) {
     token = ++tokens_;

@@ -91,6 +91,7 @@ class ControlServiceTest : public testing::Test {
   void start_engine() {
     auto settings = std::make_shared<delivery::DeliverySnapshot>();
     settings->hostname = "relay.office.example";
+    settings->postmaster = {"postmaster", "office.example"};
     auto made = delivery::DeliveryEngine::create(
         delivery::DeliveryServices{*storage, queue_key, logger}, settings);
     ASSERT_TRUE(made.has_value());

@@ -131,16 +131,20 @@ TEST(SealedStream, StaysDamagedOnceFoundDamaged) {
 
 TEST(QueueKeys, AMessageKeyOpensOnlyInItsOwnRow) {
   const QueueKey queue_key = QueueKey::from_octets(some_key());
-  const auto made = queue_key.make_message_key(QueueId{7});
-  const auto unwrapped = queue_key.clone().unwrap(QueueId{7}, made.wrapped);
+  const ByteView envelope = as_bytes("copier-2 to anna@far.example");
+  const auto made = queue_key.make_message_key(QueueId{7}, envelope);
+  const auto unwrapped = queue_key.clone().unwrap(QueueId{7}, envelope, made.wrapped);
   ASSERT_TRUE(unwrapped);
   EXPECT_EQ(unwrapped->text(), made.key.text());
-  EXPECT_FALSE(queue_key.unwrap(QueueId{8}, made.wrapped));
-  EXPECT_FALSE(QueueKey::from_octets(some_key()).unwrap(QueueId{7}, made.wrapped));
+  EXPECT_FALSE(queue_key.unwrap(QueueId{8}, envelope, made.wrapped));
+  EXPECT_FALSE(QueueKey::from_octets(some_key()).unwrap(QueueId{7}, envelope, made.wrapped));
+  EXPECT_FALSE(
+      queue_key.unwrap(QueueId{7}, as_bytes("copier-2 to anne@far.example"), made.wrapped));
+  EXPECT_FALSE(queue_key.unwrap(QueueId{7}, {}, made.wrapped));
   Bytes changed = made.wrapped;
   changed.back() ^= std::byte{1};
-  EXPECT_FALSE(queue_key.unwrap(QueueId{7}, changed));
-  EXPECT_FALSE(queue_key.unwrap(QueueId{7}, {}));
+  EXPECT_FALSE(queue_key.unwrap(QueueId{7}, envelope, changed));
+  EXPECT_FALSE(queue_key.unwrap(QueueId{7}, envelope, {}));
 }
 
 class QueueKeyFile : public ::testing::Test {
@@ -163,8 +167,8 @@ TEST_F(QueueKeyFile, IsMadeOnceForItsOwnerAloneAndReadAgain) {
   EXPECT_EQ(facts.st_mode & 0777U, 0600U);
   const auto second = QueueKey::load_or_create(path);
   ASSERT_TRUE(second);
-  const auto made = first->make_message_key(QueueId{1});
-  EXPECT_TRUE(second->unwrap(QueueId{1}, made.wrapped));
+  const auto made = first->make_message_key(QueueId{1}, {});
+  EXPECT_TRUE(second->unwrap(QueueId{1}, {}, made.wrapped));
 }
 
 TEST_F(QueueKeyFile, OfTheWrongSizeIsRefusedAndNotReplaced) {

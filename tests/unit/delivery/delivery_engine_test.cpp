@@ -153,8 +153,8 @@ TEST_F(DeliveryEngineTest, TellsSuccessToTheSenderAndFailureToTheOwner) {
     if (command == "RCPT TO:<nobody@far.example>") return "550 5.1.1 no such user";
     return polite;
   };
-  auto mail = seal({.recipients = {"anna@far.example", "nobody@far.example"}});
-  for (auto& recipient : mail.recipients) recipient.parameters = "NOTIFY=SUCCESS,FAILURE";
+  auto mail = seal({.recipients = {"anna@far.example", "nobody@far.example"},
+                    .notify = "NOTIFY=SUCCESS,FAILURE"});
   const storage::MessageSummary summary = storage::summary_of(mail);
   insert(std::move(mail));
   engine->message_queued(summary);
@@ -182,8 +182,7 @@ TEST_F(DeliveryEngineTest, TellsSuccessToTheSenderAndFailureToTheOwner) {
 // RFC 3461 §5.2.1: who passed NOTIFY on leaves the report of success to the upstream.
 TEST_F(DeliveryEngineTest, LeavesTheReportOfSuccessToAnUpstreamWithDsn) {
   start_simply();
-  auto mail = seal({});
-  mail.recipients[0].parameters = "NOTIFY=SUCCESS";
+  auto mail = seal({.notify = "NOTIFY=SUCCESS"});
   const storage::MessageSummary summary = storage::summary_of(mail);
   insert(std::move(mail));
   engine->message_queued(summary);

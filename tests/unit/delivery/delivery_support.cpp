@@ -8,6 +8,7 @@
 
 #include "crypto/random.hpp"
 #include "relay/queue/envelope_codec.hpp"
+#include "storage/envelope_binding.hpp"
 
 namespace postern::delivery {
 namespace {
@@ -124,9 +125,10 @@ storage::NewMessage DeliveryTest::seal(const Mail& mail) {
     recipients[i].mailbox = mailbox(mail.recipients[i]);
   }
   message.recipients = queue::to_stored(recipients);
+  for (auto& recipient : message.recipients) recipient.parameters = mail.notify;
   message.received = now;
   message.next_attempt = now;
-  const auto key = queue_key.make_message_key(message.id);
+  const auto key = queue_key.make_message_key(message.id, storage::envelope_binding(message));
   const std::string header = mail.header + "\r\n";
   message.content.wrapped_key = key.wrapped;
   message.content.sealed_header = crypto::seal_small(key.key, as_bytes(header), "header");

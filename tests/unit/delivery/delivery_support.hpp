@@ -31,6 +31,7 @@ struct Mail {
   std::string body = "the scanned page\r\n";
   std::string user_name = "scanner";
   bool spooled = false;
+  std::string notify = "";  // NOTIFY=... of each recipient
 };
 
 class DeliveryTest : public ::testing::Test {

@@ -107,6 +107,39 @@ TEST_F(OperatorTest, APersonIsToldOfAMessageWhoseSenderCannotBeRead) {
   EXPECT_FALSE(logged("event=message-done queue_id=" + summary.id.text())) << log_text();
 }
 
+// One bit turned by the medium makes another address of it, which reads as well as the first. The
+// mail goes to nobody else, and of whom to tell only the configuration can be trusted.
+TEST_F(OperatorTest, MailWhoseEnvelopeWasChangedGoesToNobodyAndAPersonIsTold) {
+  const auto changes = std::to_array<std::function<void(storage::NewMessage&)>>({
+      [](storage::NewMessage& message) { message.recipients[0].address = "anno@far.example"; },
+      [](storage::NewMessage& message) { message.recipients[0].parameters = "NOTIFY=NEVER"; },
+      [](storage::NewMessage& message) { message.sender.reverse_path = "scao@office.example"; },
+      [](storage::NewMessage& message) { message.user_name = "scanneR"; },
+      [](storage::NewMessage& message) { message.recipients.pop_back(); },
+  });
+  start_engine();
+  std::size_t told = 0;
+  for (const auto& change : changes) {
+    storage::NewMessage changed = seal({.recipients = {"anna@far.example", "bert@far.example"}});
+    change(changed);
+    const storage::MessageSummary summary = storage::summary_of(changed);
+    insert(std::move(changed));
+    engine->message_queued(summary);
+    ASSERT_TRUE(until([&] { return upstream->messages.size() == told + 1; })) << log_text();
+    const std::string& report = upstream->messages[told++];
+    EXPECT_NE(report.find("To: <postmaster@office.example>\r\n"), std::string::npos) << report;
+    EXPECT_NE(report.find(summary.id.text()), std::string::npos) << report;
+    EXPECT_EQ(report.find("page 1"), std::string::npos) << "nothing of the mail itself: " << report;
+    ASSERT_TRUE(eventually([&] {
+      const auto kept = stored(summary.id);
+      return kept && kept->summary.quarantined;
+    }));
+    EXPECT_TRUE(logged("event=message-quarantined queue_id=" + summary.id.text()));
+  }
+  EXPECT_EQ(upstream->heard("RCPT TO:<an"), 0U);
+  EXPECT_EQ(upstream->heard("RCPT TO:<bert"), 0U);
+}
+
 // What a start quarantined was told to the log only.
 TEST_F(OperatorTest, APersonIsToldOnceOfAMessageThatWasQuarantinedAtTheStart) {
   snapshot.owners["scanner"] = *smtp::parse_mailbox("it@office.example", true);

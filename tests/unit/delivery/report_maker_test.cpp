@@ -19,7 +19,7 @@ class ReportMakerTest : public DeliveryTest {
     return found.value_or(storage::StoredMessage{});
   }
   [[nodiscard]] std::string addressee(const Mail& mail) {
-    const auto told = report_addressee(snapshot, stored_mail(mail));
+    const auto told = report_addressee(snapshot, stored_mail(mail), true);
     return told ? told->text() : "nobody";
   }
   [[nodiscard]] static std::vector<message::ReportedRecipient> unknown_recipient() {

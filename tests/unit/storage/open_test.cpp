@@ -94,7 +94,7 @@ TEST(OpenQueue, RefusesTheDatabaseOfAnotherProgram) {
   EXPECT_NE(store.error().detail.find("another program"), std::string::npos);
 }
 
-TEST(OpenQueue, RefusesASchemaOfANewerPostern) {
+TEST(OpenQueue, RefusesASchemaOfANewerOrAnUnreadablyOldPostern) {
   const StateDirectory directory;
   open_or_abort(directory).reset();
   change_database(directory.database(), "PRAGMA user_version = 99");
@@ -102,6 +102,13 @@ TEST(OpenQueue, RefusesASchemaOfANewerPostern) {
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().kind, ErrorKind::unsupported);
   EXPECT_NE(store.error().detail.find("schema 99"), std::string::npos);
+  change_database(directory.database(), "PRAGMA user_version = 1");
+  const auto older = QueueStore::open(directory.path());
+  ASSERT_FALSE(older);
+  EXPECT_EQ(older.error().kind, ErrorKind::unsupported);
+  EXPECT_NE(older.error().detail.find("older Postern (schema 1, this one reads 2"),
+            std::string::npos)
+      << older.error().detail;
   change_database(directory.database(), "PRAGMA user_version = -1");
   EXPECT_FALSE(QueueStore::open(directory.path()));
 }
@@ -126,7 +133,7 @@ TEST(OpenQueue, SetsWhatDurabilityAndSafetyRestOn) {
   EXPECT_EQ(ask("PRAGMA cell_size_check"), "1");
   EXPECT_EQ(ask("PRAGMA mmap_size"), "0");
   EXPECT_EQ(ask("PRAGMA busy_timeout"), "0");
-  EXPECT_EQ(ask("PRAGMA user_version"), "1");
+  EXPECT_EQ(ask("PRAGMA user_version"), "2");
   EXPECT_EQ(ask("SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND NOT strict AND "
                 "name NOT LIKE 'sqlite_%'"),
             "0");

@@ -8,6 +8,7 @@
 #include "crypto/random.hpp"
 #include "relay/base/assert.hpp"
 #include "relay/base/encoding.hpp"
+#include "storage/envelope_binding.hpp"
 #include "tests/unit/crypto/test_certificates.hpp"
 #include "tests/unit/policy/policy_support.hpp"
 
@@ -269,7 +270,8 @@ OpenedMessage SubmissionTest::open_message(QueueId id) {
       [id](auto done) { return storage::LoadMessage{id, std::move(done)}; });
   POSTERN_ASSERT(stored.has_value());
   opened.stored = std::move(*stored);
-  const auto key = queue_key.unwrap(id, opened.stored.content.wrapped_key);
+  const auto key = queue_key.unwrap(id, storage::envelope_binding(opened.stored),
+                                    opened.stored.content.wrapped_key);
   POSTERN_ASSERT(key.has_value());
   const auto header = crypto::open_small(*key, opened.stored.content.sealed_header, "header");
   POSTERN_ASSERT(header.has_value());
