@@ -49,7 +49,7 @@ bool Reserve::give_up() {
 // Allocating writes nothing to the flash; what is allocated already stays as it is.
 int Reserve::fill(int fd) {
   const int code = files_->allocate(fd, reserve_bytes);
-  if (code != -EOPNOTSUPP) return code;
+  if (code != -EOPNOTSUPP && code != -ENOSYS) return code;
   const std::int64_t size = files_->size(path_);
   return size == static_cast<std::int64_t>(reserve_bytes) ? 0 : write_all(fd);
 }

@@ -33,9 +33,23 @@ POINTS = (
     Point("before the commit's sync", "fdatasync", (1, 4), "queue.db-wal"),
     Point("after a commit, or in a reply", "write", (30, 300)),
     Point("before a delivered body is removed", "unlink", (1, 3)),
+)
+# These are met only where the log has grown to what is copied back.
+CHECKPOINT_POINTS = (
     Point("while the log is copied back", "pwrite64", (1, 60), "queue.db"),
     Point("before the copy's sync", "fdatasync", (1, 1), "queue.db"),
 )
+LOG_PAGES_COPIED_BACK = 2_000  # storage/database.hpp, checkpoint_pages_min
+
+
+def log_pages(log):
+    """Of the log as it stands: https://www.sqlite.org/fileformat2.html, section 4."""
+    octets = log.read_bytes() if log.exists() else b""
+    frame_bytes = 24 + int.from_bytes(octets[8:12], "big")
+    salts, pages = octets[16:24], 0
+    while salts and octets[40 + pages * frame_bytes:48 + pages * frame_bytes] == salts:
+        pages += 1
+    return pages
 
 
 class KillableRelay(Relay):

@@ -15,7 +15,7 @@ MESSAGES = 100_000
 
 
 def fill(directory, count):
-    build = pathlib.Path(os.environ.get("POSTERN_TEST_BUILD", os.environ["POSTERN_BUILD"])).resolve()
+    build = pathlib.Path(os.environ["POSTERN_BUILD"]).resolve()
     done = subprocess.run([build / "tests/kill/fill_queue", directory, str(count)], capture_output=True,
                           text=True, check=False, timeout=600)
     if done.returncode != 0:
