@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "relay/base/assert.hpp"
-#include "relay/policy/address_key.hpp"
 
 namespace postern::policy {
 namespace {
@@ -32,14 +31,13 @@ LoginGuard::LoginGuard(std::uint32_t failures_max, std::size_t addresses_max)
   POSTERN_ASSERT(addresses_max > 0);
 }
 
-bool LoginGuard::locked(const IpAddress& address, MonotonicTime now) const {
-  const auto found = entries_.find(address_key(address));
+bool LoginGuard::locked(const AddressKey& address, MonotonicTime now) const {
+  const auto found = entries_.find(address);
   return found != entries_.end() && found->second.locks > 0 && now < found->second.locked_until;
 }
 
-Duration LoginGuard::failed(const IpAddress& address, MonotonicTime now) {
-  const IpAddress key = address_key(address);
-  if (!entries_.contains(key) && entries_.size() >= addresses_max_) {
+Duration LoginGuard::failed(const AddressKey& address, MonotonicTime now) {
+  if (!entries_.contains(address) && entries_.size() >= addresses_max_) {
     const auto is_locked = [now](const Entry& entry) {
       return entry.locks > 0 && now < entry.locked_until;
     };
@@ -50,7 +48,7 @@ Duration LoginGuard::failed(const IpAddress& address, MonotonicTime now) {
     });
     entries_.erase(victim);
   }
-  Entry& entry = entries_[key];
+  Entry& entry = entries_[address];
   count_up(entry.failures);
   entry.last = now;
   const bool locked_now = entry.locks > 0 && now < entry.locked_until;
@@ -62,6 +60,6 @@ Duration LoginGuard::failed(const IpAddress& address, MonotonicTime now) {
   return answer_delay_min * (1U << std::min(entry.failures - 1, answer_delay_doublings_max));
 }
 
-void LoginGuard::succeeded(const IpAddress& address) { entries_.erase(address_key(address)); }
+void LoginGuard::succeeded(const AddressKey& address) { entries_.erase(address); }
 
 }  // namespace postern::policy

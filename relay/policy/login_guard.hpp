@@ -2,8 +2,8 @@
 //
 // Promise: the same for known and unknown users. The nth failure of an address makes its next
 // answer wait (1 s, 2 s, 4 s … at most 8 s); from failures_max on the address is locked (1 minute,
-// doubling to 1 hour). A success forgets the address. IPv6 counts by /64, because one device owns a
-// whole one. Bounded by addresses_max; when full the oldest entry that is not locked goes first.
+// doubling to 1 hour). A success forgets the address. IPv6 counts by /64 except among neighbours
+// (address_key.hpp). Bounded by addresses_max; when full the oldest entry that is not locked goes first.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 #include <map>
 
 #include "relay/base/clock.hpp"
-#include "relay/base/socket_address.hpp"
+#include "relay/policy/address_key.hpp"
 
 namespace postern::policy {
 
@@ -19,10 +19,10 @@ class LoginGuard {
  public:
   explicit LoginGuard(std::uint32_t failures_max, std::size_t addresses_max = 4'096);
   void set_failures_max(std::uint32_t failures_max) { failures_max_ = failures_max; }
-  [[nodiscard]] bool locked(const IpAddress& address, MonotonicTime now) const;
+  [[nodiscard]] bool locked(const AddressKey& address, MonotonicTime now) const;
   // Returns how long the answer should be held back.
-  [[nodiscard]] Duration failed(const IpAddress& address, MonotonicTime now);
-  void succeeded(const IpAddress& address);
+  [[nodiscard]] Duration failed(const AddressKey& address, MonotonicTime now);
+  void succeeded(const AddressKey& address);
 
  private:
   struct Entry {
@@ -31,7 +31,7 @@ class LoginGuard {
     MonotonicTime last;
     MonotonicTime locked_until;
   };
-  std::map<IpAddress, Entry> entries_;
+  std::map<AddressKey, Entry> entries_;
   std::uint32_t failures_max_;
   std::size_t addresses_max_;
 };

@@ -44,6 +44,8 @@ struct CredentialQuestion {
   IpAddress address;
   std::string user_name;
   Secret password;
+  IpAddress local = {};  // of ours, that the client connected to
+  [[nodiscard]] policy::AddressKey key() const { return {address, local}; }
 };
 struct CredentialAnswer {
   smtp::CredentialVerdict verdict;

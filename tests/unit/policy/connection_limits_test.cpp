@@ -40,6 +40,15 @@ TEST(ConnectionLimits, Ipv6CountsByItsFirst64Bits) {
   EXPECT_EQ(limits.opened(ip("2001:db8::2")), ConnectionLimits::Verdict::accepted);
 }
 
+TEST(ConnectionLimits, OnTheLinkAndInTheSiteEveryIpv6AddressIsADeviceOfItsOwn) {
+  ConnectionLimits limits(10, 1);
+  EXPECT_EQ(limits.opened(ip("fe80::1")), ConnectionLimits::Verdict::accepted);
+  EXPECT_EQ(limits.opened(ip("fe80::1")), ConnectionLimits::Verdict::too_many_from_address);
+  EXPECT_EQ(limits.opened(ip("fe80::2")), ConnectionLimits::Verdict::accepted);
+  EXPECT_EQ(limits.opened(ip("fd00::1")), ConnectionLimits::Verdict::accepted);
+  EXPECT_EQ(limits.opened(ip("fd00::2")), ConnectionLimits::Verdict::accepted);
+}
+
 TEST(ConnectionLimits, LowerLimitsCloseNothingButAcceptNoMore) {
   ConnectionLimits limits(10, 10);
   const IpAddress device = ip("192.0.2.1");

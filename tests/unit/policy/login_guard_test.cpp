@@ -96,6 +96,31 @@ TEST(LoginGuard, Ipv6CountsByItsFirst64Bits) {
   EXPECT_FALSE(guard.locked(ip("2001:db8:0:1::1"), at(0s)));
 }
 
+TEST(LoginGuard, OnTheLinkAndInTheSiteEveryIpv6AddressIsADeviceOfItsOwn) {
+  // RFC 4291 §2.5.6, RFC 4193 §3: there a /64 is a network of many devices. One locked them all.
+  for (const auto& [first, second] :
+       {std::pair("fe80::1", "fe80::2"), std::pair("febf::1", "febf::2"),
+        std::pair("fd00::1", "fd00::2"), std::pair("fc00::1", "fc00::2")}) {
+    LoginGuard guard(1);
+    (void)guard.failed(ip(first), at(0s));
+    EXPECT_TRUE(guard.locked(ip(first), at(0s)));
+    EXPECT_FALSE(guard.locked(ip(second), at(0s))) << second;
+  }
+  LoginGuard guard(1);
+  (void)guard.failed(ip("fec0::1"), at(0s));
+  EXPECT_TRUE(guard.locked(ip("fec0::2"), at(0s))) << "the next block counts by /64 again";
+}
+
+TEST(LoginGuard, InTheNetworkOfTheConnectionsOwnAddressEveryDeviceCountsAlone) {
+  LoginGuard guard(1);
+  const IpAddress local = ip("2001:db8:0:1::465");
+  (void)guard.failed({ip("2001:db8:0:1::1"), local}, at(0s));
+  EXPECT_TRUE(guard.locked({ip("2001:db8:0:1::1"), local}, at(0s)));
+  EXPECT_FALSE(guard.locked({ip("2001:db8:0:1::2"), local}, at(0s)));
+  (void)guard.failed({ip("2001:db8:0:2::1"), local}, at(0s));
+  EXPECT_TRUE(guard.locked({ip("2001:db8:0:2::2"), local}, at(0s))) << "others count by /64";
+}
+
 TEST(LoginGuard, AMappedAddressCountsAsItsIpv4Address) {
   LoginGuard guard(1);
   (void)guard.failed(ip("::ffff:203.0.113.9"), at(0s));

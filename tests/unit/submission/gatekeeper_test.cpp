@@ -38,6 +38,26 @@ TEST_F(GatekeeperTest, AConnectionWhoseAnswerIsLostIsNotCounted) {
   EXPECT_EQ(open_connections(), 0U);
 }
 
+TEST_F(GatekeeperTest, AFailedLoginLocksNoOtherDeviceOfOurOwnNetwork) {
+  start([](SubmissionPolicy& changed) { changed.auth_failures_max = 1; });
+  const auto ask = [this](std::string_view address, std::string_view with_password) {
+    std::optional<smtp::CredentialVerdict::Kind> kind;
+    EXPECT_TRUE(gatekeeper->ask_credential(
+        *loop,
+        {net::address_of("[" + std::string(address) + "]:1").address, std::string(user_name),
+         Secret(with_password), net::address_of("[2001:db8::465]:465").address},
+        [&](const CredentialAnswer& answer) { kind = answer.verdict.kind; }));
+    EXPECT_TRUE(until([&] { return kind.has_value(); }));
+    return kind.value_or(smtp::CredentialVerdict::Kind::unavailable);
+  };
+  using Kind = smtp::CredentialVerdict::Kind;
+  EXPECT_EQ(ask("2001:db8::1", "a guess"), Kind::refused);
+  EXPECT_EQ(ask("2001:db8::1", password), Kind::locked);
+  EXPECT_EQ(ask("2001:db8::2", password), Kind::accepted);
+  EXPECT_EQ(ask("2001:db8:0:1::1", "a guess"), Kind::refused);
+  EXPECT_EQ(ask("2001:db8:0:1::2", password), Kind::locked) << "elsewhere a /64 is one";
+}
+
 TEST_F(GatekeeperTest, LevelsAreWrittenWhenTheyChangedAndOnlyThen) {
   start([](SubmissionPolicy& changed) {
     changed.users.begin()->second.rates.messages_per_minute_max = 2;
