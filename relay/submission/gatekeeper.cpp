@@ -128,7 +128,7 @@ void Gatekeeper::begin_credential(net::Loop& home, CredentialQuestion question,
   const auto user = policy_->users.find(question.user_name);
   if (user != policy_->users.end() && policy::may_connect_from(user->second, question.address) &&
       cache_.matches(user->first, user->second.password, question.password, milliseconds(now))) {
-    logins_.succeeded(question.key());
+    logins_.succeeded(question.key(), question.user_name);
     return answer_now(Kind::accepted, user->second.bare_newline);
   }
   if (waiting_checks_.size() >= password_checks_waiting_max) {
@@ -171,7 +171,7 @@ void Gatekeeper::finish_check(PasswordCheck& check) {
       known && policy::may_connect_from(user->second, check.question.address);
   if (known && check.right && place_allowed) {
     cache_.remember(user->first, user->second.password, check.question.password, milliseconds(now));
-    logins_.succeeded(check.question.key());
+    logins_.succeeded(check.question.key(), check.question.user_name);
     answer_at(*check.home, std::move(check.answer),
               CredentialAnswer{{.kind = Kind::accepted, .bare_newline = user->second.bare_newline},
                                Duration(0)});
@@ -183,7 +183,7 @@ void Gatekeeper::finish_check(PasswordCheck& check) {
                                         ? "wrong password"
                                         : "not from this address: see `addresses` of the user");
   answer_at(*check.home, std::move(check.answer),
-            CredentialAnswer{{.kind = Kind::refused}, logins_.failed(check.question.key(), now)});
+            CredentialAnswer{{.kind = Kind::refused}, logins_.failed(check.question.key(), check.question.user_name, now)});
 }
 
 void Gatekeeper::log_refused_login(const CredentialQuestion& question, std::string_view reason) {

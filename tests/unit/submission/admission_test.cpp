@@ -39,6 +39,27 @@ TEST_F(AdmissionTest, AWrongPasswordGets535ThenSlowsThenLocksTheAddress) {  // R
   EXPECT_EQ(text.find("a guess"), std::string::npos) << "no password in the log";
 }
 
+TEST_F(AdmissionTest, AnOwnLoginDoesNotForgiveWhatAnotherUserNameFailedAt) {
+  // Wrong guesses for one user and own logins, in turns, went on for ever.
+  start([](SubmissionPolicy& changed) {
+    changed.auth_failures_max = 2;
+    changed.users.emplace("camera-7", make_user("camera-7", "another one"));
+  });
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(greet().command(auth_plain("camera-7", "a guess")).substr(0, 9), "535 5.7.8");
+    if (i == 0) log_in(dial(Port::implicit));
+  }
+  EXPECT_EQ(greet().command(auth_plain(user_name, password)).substr(0, 9), "454 4.7.0");
+}
+
+TEST_F(AdmissionTest, ALoginForgivesWhatTheSameUserNameFailedAt) {
+  start([](SubmissionPolicy& changed) { changed.auth_failures_max = 2; });
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(greet().command(auth_plain(user_name, "mistyped")).substr(0, 9), "535 5.7.8");
+    log_in(dial(Port::implicit));
+  }
+}
+
 TEST_F(AdmissionTest, AnUnknownUserHearsTheSameWords) {
   start();
   Client& known = greet();
