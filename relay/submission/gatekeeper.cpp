@@ -144,6 +144,9 @@ void Gatekeeper::start_waiting_checks() {
   while (running_checks_ < password_checks_max && !waiting_checks_.empty()) {
     auto check = std::move(waiting_checks_.front());
     waiting_checks_.pop_front();
+    // Others of its address may have failed while it waited: guesses made at once must be no more
+    // than those made in turns.
+    if (refuse_locked(*check)) continue;
     ++running_checks_;
     PasswordCheck* const running =
         check.get();  // owned by the second callback, which outlives the first
@@ -162,8 +165,19 @@ void Gatekeeper::start_waiting_checks() {
   }
 }
 
+bool Gatekeeper::refuse_locked(PasswordCheck& check) {
+  if (!logins_.locked(check.question.key(), read_clocks().monotonic)) return false;
+  log_refused_login(check.question, "the address is locked after too many failed logins");
+  answer_at(*check.home, std::move(check.answer),
+            CredentialAnswer{{.kind = smtp::CredentialVerdict::Kind::locked}, Duration(0)});
+  return true;
+}
+
 void Gatekeeper::finish_check(PasswordCheck& check) {
   using Kind = smtp::CredentialVerdict::Kind;
+  // Right or wrong: a guess beyond the last allowed one tells nothing, and is not counted, so that
+  // nothing later tells of it either.
+  if (refuse_locked(check)) return;
   const MonotonicTime now = read_clocks().monotonic;
   const auto user = check.policy->users.find(check.question.user_name);
   const bool known = user != check.policy->users.end();

@@ -88,6 +88,8 @@ class Gatekeeper {
                         Callback<CredentialAnswer> answer);
   void start_waiting_checks();
   void finish_check(PasswordCheck& check);
+  // True: its address is locked by now, and the answer is given.
+  [[nodiscard]] bool refuse_locked(PasswordCheck& check);
   void log_refused_login(const CredentialQuestion& question, std::string_view reason);
   void remove_counters_of_gone_users();
   void arm_saving();

@@ -60,6 +60,30 @@ TEST_F(AdmissionTest, ALoginForgivesWhatTheSameUserNameFailedAt) {
   }
 }
 
+TEST_F(AdmissionTest, GuessesMadeAtOnceAreNoMoreThanThoseMadeInTurns) {
+  // The lock was asked for when the question came, and all of them had come before it.
+  start([](SubmissionPolicy& changed) { changed.auth_failures_max = 2; });
+  std::vector<Client*> guessers;
+  for (int i = 0; i < 8; ++i) guessers.push_back(&greet());
+  for (Client* guesser : guessers) {
+    const bool right = guesser == guessers.back();
+    guesser->write(auth_plain(user_name, right ? password : "a guess") + "\r\n");
+  }
+  int checked = 0;
+  for (Client* guesser : guessers) {
+    const std::string reply = guesser->reply();
+    if (reply.starts_with("535 5.7.8")) {
+      ++checked;
+    } else {
+      EXPECT_EQ(reply.substr(0, 9), "454 4.7.0") << reply;
+      EXPECT_TRUE(guesser->sees_the_end());
+    }
+  }
+  EXPECT_EQ(checked, 2);
+  EXPECT_EQ(log_text().find("event=login-accepted"), std::string::npos)
+      << "a right password among them tells nothing";
+}
+
 TEST_F(AdmissionTest, AnUnknownUserHearsTheSameWords) {
   start();
   Client& known = greet();
