@@ -36,6 +36,7 @@ struct SubmissionSession::Parts {
   bool content_open =
       false;  // BeginContent went out and neither CommitMessage nor DiscardMessage did
   unsigned bad_commands = 0;
+  unsigned commands_before_auth = 0;
   Verb verb = Verb::unknown;  // of the command that is answered now
   std::string client_name;
   CommandLineReader reader;
@@ -162,6 +163,11 @@ void SubmissionSession::Parts::receive_line(std::string_view& input) {
       } else {
         Command command = parse_command(reader.line());
         verb = command.verb;
+        if (authentication.user() == nullptr &&
+            ++commands_before_auth > commands_before_auth_max) {
+          send(make_reply(421, {4, 7, 0}, "too many commands before AUTH"));
+          return close("too-many-commands-before-auth");
+        }
         const Step step = submission_step(state, command.verb);
         perform(step, std::move(command), input);
       }

@@ -36,6 +36,7 @@ SubmissionDriver::SubmissionDriver(net::Loop& loop, SubmissionServices& services
       ended_(std::move(ended)),
       session_(session_settings(*policy_, implicit_tls)),
       session_end_(read_clocks().monotonic + policy_->session_timeout),
+      authentication_end_(read_clocks().monotonic + policy_->authentication_timeout),
       timer_(loop),
       hold_back_timer_(loop) {}
 
@@ -147,7 +148,7 @@ void SubmissionDriver::arm_timer() {
   Duration wait =
       tls_running_ ? policy_->tls_handshake_timeout : session_.timeout().value_or(answer_timeout);
   // Never while we work: a commit that is cut off may still be durable, and would be sent again.
-  if (client_must_speak()) wait = std::min(wait, std::max(Duration(0), session_end_ - now));
+  if (client_must_speak()) wait = std::min(wait, std::max(Duration(0), patience_end() - now));
   // While content streams the timer is a floor on the rate: it is not pushed back by every octet.
   const bool was_open = content_open_;
   content_open_ = intake_ != nullptr && session_.timeout().has_value();
@@ -160,11 +161,16 @@ bool SubmissionDriver::client_must_speak() const {
   return tls_running_ || session_.timeout().has_value();
 }
 
+MonotonicTime SubmissionDriver::patience_end() const {
+  return session_.user() != nullptr ? session_end_ : std::min(session_end_, authentication_end_);
+}
+
 void SubmissionDriver::timer_fired() {
   const bool held_by_us = intake_ && intake_->window_full();
-  const bool session_over = client_must_speak() && read_clocks().monotonic >= session_end_;
+  const MonotonicTime now = read_clocks().monotonic;
+  const bool patience_over = client_must_speak() && now >= patience_end();
   if (content_open_ && (held_by_us || content_bytes_ >= content_bytes_per_timeout_min) &&
-      !session_over) {
+      !patience_over) {
     content_open_ = false;
     arm_timer();
     return;
@@ -174,7 +180,11 @@ void SubmissionDriver::timer_fired() {
     session_.close_with(
         smtp::make_reply(421, {4, 3, 0}, policy_->hostname + " could not answer in time"),
         "own-answer-timeout");
-  } else if (session_over) {
+  } else if (patience_over && now < session_end_) {
+    session_.close_with(
+        smtp::make_reply(421, {4, 7, 0}, policy_->hostname + " waited too long for your AUTH"),
+        "authentication-timeout");
+  } else if (patience_over) {
     session_.close_with(
         smtp::make_reply(421, {4, 4, 2}, policy_->hostname + " keeps no session open for so long"),
         "session-timeout");

@@ -3,7 +3,7 @@
 //
 // Promise: the session sees no octet while a question of its is open, and the client's socket is
 // paused when it sends more than we take; every wait has an end (idle_timeout, session_timeout,
-// answer_timeout, and a floor on the rate at which content may drip). Late answers check that this
+// authentication_timeout, answer_timeout, and a floor on the rate at which content may drip). Late answers check that this
 // connection still lives. Sharp edge: everything runs on the worker's loop; `ended` may destroy the
 // driver, so it is always the last thing a function does.
 #pragma once
@@ -66,6 +66,9 @@ class SubmissionDriver {
   void connection_closed(const std::optional<Error>& error);
   void log_refusal(const smtp::RefusedCommand& refused);
   [[nodiscard]] bool client_must_speak() const;
+  // When this connection ends unless the client has sent all it wants or, before AUTH, said who it
+  // is.
+  [[nodiscard]] MonotonicTime patience_end() const;
   void arm_timer();
   void timer_fired();
   void end_because(std::string reason);
@@ -106,6 +109,7 @@ class SubmissionDriver {
   bool orderly_ = false;    // nobody needs to look why it ended
   std::uint64_t refusals_ = 0;
   MonotonicTime session_end_;
+  MonotonicTime authentication_end_;
   net::Timer timer_;
   net::Timer hold_back_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -36,6 +36,9 @@ struct SubmissionPolicy {
   // No device needs longer for what it has to send; without an end, idle_timeout could be met for
   // ever by a NOOP now and then.
   Duration session_timeout = std::chrono::hours(2);
+  // From the accepted connection to a good AUTH; nothing the client says pushes it back. As long as
+  // RFC 5321 §4.5.3.2.7 gives it for one command.
+  Duration authentication_timeout = std::chrono::minutes(5);
   // How long an accepted connection waits for the gatekeeper, whose answer may be lost under load.
   Duration admission_timeout = std::chrono::seconds(10);
   // A peer that does not speak TLS must not hold a place for long before it has said who it is.

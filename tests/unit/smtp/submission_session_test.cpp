@@ -334,5 +334,37 @@ TEST(RefusedCommands, ALineTooLongIsRefusedByItsVerb) {
   EXPECT_EQ(d.refused, Events{"RCPT 500"});
 }
 
+// A client that says nothing but NOOP and HELP held its place for ever.
+TEST(SubmissionLimits, ACommandTooManyBeforeAuthGets421) {
+  for (const std::string_view line : {"NOOP", "HELP", "RSET", "EHLO client.example"}) {
+    SubmissionDialogue client;
+    std::string reply;
+    for (int said = 0; said < 50; ++said) {
+      reply = client.say(std::string(line));
+      ASSERT_EQ(reply.substr(0, 1), "2") << line << ' ' << said << ' ' << reply;
+    }
+    EXPECT_EQ(client.say(std::string(line)).substr(0, 9), "421 4.7.0") << line;
+    EXPECT_TRUE(client.closed);
+    EXPECT_EQ(client.close_reason, "too-many-commands-before-auth");
+  }
+}
+
+TEST(SubmissionLimits, StarttlsDoesNotStartTheCountOfCommandsAgain) {
+  SubmissionDialogue client({.hostname = "relay.example"});
+  for (int said = 0; said < 48; ++said) client.say("NOOP");
+  EXPECT_EQ(client.say("EHLO client.example").substr(0, 3), "250");
+  EXPECT_EQ(client.say("STARTTLS").substr(0, 3), "220");
+  EXPECT_EQ(client.say("NOOP").substr(0, 9), "421 4.7.0");
+}
+
+TEST(SubmissionLimits, AfterAuthCommandsAreNotCounted) {
+  SubmissionDialogue client;
+  for (int said = 0; said < 48; ++said) client.say("NOOP");
+  client.log_in();
+  for (int said = 0; said < 100; ++said) {
+    ASSERT_EQ(client.say("NOOP").substr(0, 3), "250");
+  }
+}
+
 }  // namespace
 }  // namespace postern::smtp

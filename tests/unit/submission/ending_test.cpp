@@ -100,6 +100,33 @@ TEST_F(EndingTest, AClientThatIsNeverSilentIsClosedWhenTheSessionsTimeIsOver) {
   EXPECT_TRUE(until([this] { return says("reason=session-timeout"); })) << log_text();
 }
 
+TEST_F(EndingTest, AClientThatNeverSaysWhoItIsIsClosedWhateverItSays) {
+  // NOOP, HELP, RSET and EHLO pushed the end back for two hours.
+  start([](SubmissionPolicy& changed) { changed.authentication_timeout = Duration(500); });
+  for (const Port port : {Port::starttls, Port::implicit}) {
+    Client& client = dial(port);
+    if (port == Port::starttls) {
+      EXPECT_TRUE(client.reply().starts_with("220 "));
+    }
+    std::string reply;
+    do {
+      reply = client.command("EHLO copier.office.example");
+      static_cast<void>(client.hears_within(Duration(50)));
+    } while (reply.starts_with("250"));
+    EXPECT_EQ(reply.substr(0, 9), "421 4.7.0") << reply;
+    EXPECT_NE(reply.find("AUTH"), std::string::npos) << reply;
+    EXPECT_TRUE(client.sees_the_end());
+  }
+  EXPECT_TRUE(until([this] { return says("reason=authentication-timeout"); })) << log_text();
+}
+
+TEST_F(EndingTest, AClientThatSaidWhoItIsHasTheSessionsTime) {
+  start([](SubmissionPolicy& changed) { changed.authentication_timeout = Duration(1'500); });
+  Client& client = log_in(dial(Port::implicit));
+  EXPECT_FALSE(client.hears_within(Duration(1'700)));
+  EXPECT_TRUE(send(client, make_content()).starts_with("250"));
+}
+
 TEST_F(EndingTest, TheSessionsTimeNeverCutsOffACommit) {  // RFC 5321 §4.1.1.4, §6.1
   start([](SubmissionPolicy& changed) { changed.session_timeout = Duration(1'000); });
   Client& client = log_in(dial(Port::implicit));
