@@ -40,6 +40,9 @@ struct User {
 // By name; names are compared exactly. Transparent lookup by string_view.
 using UserDirectory = std::map<std::string, User, std::less<>>;
 
+// Whether a session that began as `before` may go on under `now`: the same credential, and the same
+// rights. Rates and the owner are asked for anew at each message, so they may differ.
+[[nodiscard]] bool same_credential_and_rights(const User& before, const User& now);
 [[nodiscard]] bool may_connect_from(const User& user, const IpAddress& address);
 // Nothing: yes. The null reverse-path is refused with 5.7.1: a device has no bounces to send.
 [[nodiscard]] std::optional<smtp::Reply> check_sender(const User& user,

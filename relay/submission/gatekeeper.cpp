@@ -207,16 +207,24 @@ void Gatekeeper::log_refused_login(const CredentialQuestion& question, std::stri
       .field("reason", reason);
 }
 
-bool Gatekeeper::ask_message(net::Loop& home, std::string user, std::uint64_t declared_bytes,
-                             ReplyAnswer answer) {
-  return loop_.post(
-      [this, &home, user = std::move(user), declared_bytes, answer = std::move(answer)]() mutable {
-        // A session that outlived its user: removed by a reload, it may not submit any more.
-        const bool known = policy_->users.contains(user);
-        answer_at(home, std::move(answer),
-                  known ? rates_.take_message(user, declared_bytes, read_clocks().monotonic)
-                        : smtp::make_reply(550, {5, 7, 1}, "this user does not exist any more"));
-      });
+bool Gatekeeper::still_as(const SubmissionPolicy& began_with, std::string_view user) const {
+  const auto before = began_with.users.find(user);
+  const auto now = policy_->users.find(user);
+  return before != began_with.users.end() && now != policy_->users.end() &&
+         policy::same_credential_and_rights(before->second, now->second);
+}
+
+bool Gatekeeper::ask_message(net::Loop& home, std::string user, PolicySnapshot began_with,
+                             std::uint64_t declared_bytes, ReplyAnswer answer) {
+  return loop_.post([this, &home, user = std::move(user), began_with = std::move(began_with),
+                     declared_bytes, answer = std::move(answer)]() mutable {
+    // A session that a reload overtook: the old password ends with it, also for who is in.
+    answer_at(home, std::move(answer),
+              still_as(*began_with, user)
+                  ? rates_.take_message(user, declared_bytes, read_clocks().monotonic)
+                  : smtp::make_reply(421, {4, 7, 0},
+                                     "the configuration of this user has changed; log in again"));
+  });
 }
 
 bool Gatekeeper::ask_recipient(net::Loop& home, std::string user, ReplyAnswer answer) {

@@ -70,8 +70,10 @@ class Gatekeeper {
   void tell_connection_closed(IpAddress address);
   [[nodiscard]] bool ask_credential(net::Loop& home, CredentialQuestion question,
                                     Callback<CredentialAnswer> answer);
-  [[nodiscard]] bool ask_message(net::Loop& home, std::string user, std::uint64_t declared_bytes,
-                                 ReplyAnswer answer);
+  // `began_with` is the policy that the session's rights come from: when a reload has changed them
+  // or the credential since, the answer is 421 and the client must log in again.
+  [[nodiscard]] bool ask_message(net::Loop& home, std::string user, PolicySnapshot began_with,
+                                 std::uint64_t declared_bytes, ReplyAnswer answer);
   [[nodiscard]] bool ask_recipient(net::Loop& home, std::string user, ReplyAnswer answer);
   [[nodiscard]] bool ask_bytes(net::Loop& home, std::string user, std::uint64_t bytes,
                                ReplyAnswer answer);
@@ -90,6 +92,7 @@ class Gatekeeper {
   void finish_check(PasswordCheck& check);
   // True: its address is locked by now, and the answer is given.
   [[nodiscard]] bool refuse_locked(PasswordCheck& check);
+  [[nodiscard]] bool still_as(const SubmissionPolicy& began_with, std::string_view user) const;
   void log_refused_login(const CredentialQuestion& question, std::string_view reason);
   void remove_counters_of_gone_users();
   void arm_saving();

@@ -107,7 +107,7 @@ void SubmissionDriver::perform(const smtp::CheckSender& action) {
     return;
   }
   if (!gatekeeper_.ask_message(
-          loop_, user->first, declared_bytes,
+          loop_, user->first, policy_, declared_bytes,
           when_alive<std::optional<smtp::Reply>>([this](std::optional<smtp::Reply> reply) {
             session_.sender_checked(std::move(reply));
           }))) {

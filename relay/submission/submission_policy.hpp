@@ -2,7 +2,8 @@
 // with.
 //
 // Promise: a snapshot never changes; a reload makes a new one, and a connection keeps the one it
-// began with, so that no transaction sees half of each. That is why it is shared: its owners are
+// began with, so that no transaction sees half of each; a connection whose user has changed begins
+// no further transaction. That is why it is shared: its owners are
 // the connections of several threads, and the last one to end frees it.
 #pragma once
 

@@ -30,6 +30,27 @@ TEST(User, ConnectsOnlyFromItsAddresses) {
   EXPECT_FALSE(may_connect_from(user, ip("2001:db8:0:1::1")));
 }
 
+TEST(User, IsTheSameUntilItsCredentialOrARightChanges) {
+  const auto changed = [](const auto& change) {
+    User user = copier();
+    change(user);
+    return !same_credential_and_rights(copier(), user);
+  };
+  EXPECT_FALSE(changed([](User&) {}));
+  EXPECT_FALSE(changed([](User& user) { user.rates.messages_per_minute_max = 1; }));
+  EXPECT_FALSE(changed([](User& user) { user.owner = mailbox("it@office.example"); }));
+  EXPECT_TRUE(changed([](User& user) {
+    user.password = *crypto::PasswordVerifier::parse(
+        "argon2id:$argon2id$v=19$m=19456,t=2,p=1$Tm9ib2R5IGhhcyB0aGlzLg$"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+  }));
+  EXPECT_TRUE(changed([](User& user) { user.senders.pop_back(); }));
+  EXPECT_TRUE(changed([](User& user) { user.senders[0] = pattern("*"); }));
+  EXPECT_TRUE(changed([](User& user) { user.recipients.pop_back(); }));
+  EXPECT_TRUE(changed([](User& user) { user.addresses = {block("192.168.10.0/24")}; }));
+  EXPECT_TRUE(changed([](User& user) { user.bare_newline = smtp::BareNewline::normalize; }));
+}
+
 TEST(User, MaySendAsItsSenders) {
   EXPECT_EQ(check_sender(copier(), from("scan@office.example")), std::nullopt);
   EXPECT_EQ(check_sender(copier(), from("SCAN@office.example")), std::nullopt);

@@ -150,13 +150,41 @@ TEST_F(AdmissionTest, AUserOfANewerPolicyThanTheConnectionsIsAskedToComeBack) {
   EXPECT_EQ(greet().command(auth_plain("camera-7", password)).substr(0, 9), "235 2.7.0");
 }
 
-TEST_F(AdmissionTest, AUserThatAReloadRemovedSubmitsNoMore) {
+TEST_F(AdmissionTest, ASessionEndsAtItsNextMessageWhenAReloadTouchedItsUser) {
   start();
-  Client& client = log_in(dial(Port::implicit));
-  auto changed = std::make_shared<SubmissionPolicy>(*make_policy());
-  changed->users.clear();
-  configure_gatekeeper(changed);
-  EXPECT_EQ(client.command("MAIL FROM:<scan@office.example>").substr(0, 9), "550 5.7.1");
+  const auto after = [this](const std::function<void(SubmissionPolicy&)>& change) {
+    Client& client = log_in(dial(Port::implicit));
+    EXPECT_TRUE(send(client, make_content()).starts_with("250"));
+    auto changed = std::make_shared<SubmissionPolicy>(*make_policy());
+    change(*changed);
+    configure_gatekeeper(changed);
+    const std::string reply = client.command("MAIL FROM:<scan@office.example>");
+    if (reply.starts_with("421")) {
+      EXPECT_TRUE(client.sees_the_end());
+    }
+    configure_gatekeeper(make_policy());
+    return reply.substr(0, 9);
+  };
+  const auto user = [](SubmissionPolicy& changed) -> policy::User& {
+    return changed.users.begin()->second;
+  };
+  EXPECT_EQ(after([](SubmissionPolicy& changed) { changed.users.clear(); }), "421 4.7.0");
+  EXPECT_EQ(after([&](SubmissionPolicy& changed) {
+              user(changed) = make_user(user_name, "a new password");
+            }),
+            "421 4.7.0");
+  EXPECT_EQ(after([&](SubmissionPolicy& changed) { user(changed).senders.clear(); }), "421 4.7.0");
+  EXPECT_EQ(after([&](SubmissionPolicy& changed) { user(changed).recipients.clear(); }),
+            "421 4.7.0");
+  EXPECT_EQ(after([&](SubmissionPolicy& changed) {
+              user(changed).addresses = {*policy::AddressBlock::parse("192.0.2.0/24")};
+            }),
+            "421 4.7.0");
+  EXPECT_EQ(after([](SubmissionPolicy& changed) {
+              changed.users.emplace("camera-7", make_user("camera-7", password));
+            }),
+            "250 2.1.0")
+      << "another user's change";
 }
 
 TEST_F(AdmissionTest, AnAddressMayHoldOnlySoManyConnections) {

@@ -100,7 +100,7 @@ TEST_F(GatekeeperTest, LevelsSurviveARestart) {
     next->restore(counters);
   });
   std::optional<std::optional<smtp::Reply>> answer;
-  ASSERT_TRUE(next->ask_message(*loop, std::string(user_name), 0,
+  ASSERT_TRUE(next->ask_message(*loop, std::string(user_name), policy, 0,
                                 [&](std::optional<smtp::Reply> reply) { answer = reply; }));
   ASSERT_TRUE(until([&] { return answer.has_value(); }));
   ASSERT_TRUE(answer->has_value()) << "the restart gave a full bucket";
