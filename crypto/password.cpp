@@ -34,9 +34,9 @@ constexpr std::string_view scram_prefix = "scram-sha-256:";
 constexpr unsigned argon2id_memory_kib_min = argon2id_memory_bytes / 1024;
 constexpr unsigned argon2id_memory_kib_max = 64 * 1024;
 constexpr unsigned argon2id_passes_max = 10;
-// libsodium's strings are shorter than crypto_pwhash_STRBYTES (128) with its own salt and hash
-// sizes.
-constexpr std::size_t argon2id_text_bytes_max = crypto_pwhash_STRBYTES - 1;
+// What libsodium's strings hold. Its crypto_pwhash takes no other salt, and its
+// crypto_pwhash_str_verify, which would, says "wrong" also when it had no memory to look.
+constexpr std::size_t argon2id_hash_octets = 32;
 // RFC 7677 §4: at least 4096; more than 100,000 would let one login hold a core for a tenth of a
 // second.
 constexpr unsigned scram_iterations_min = 4096;
@@ -80,16 +80,27 @@ std::optional<unsigned> cost(std::string_view text, std::string_view name) {
   return parse_decimal<unsigned>(text.substr(name.size()));
 }
 
-bool is_unpadded_base64(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return is_letter(c) || is_digit(c) || c == '+' || c == '/';
-  });
+template <std::size_t Octets>
+bool decode_unpadded_base64(std::string_view text, std::array<unsigned char, Octets>& into) {
+  std::size_t length = 0;
+  const char* end = nullptr;
+  return sodium_base642bin(into.data(), into.size(), text.data(), text.size(), nullptr, &length,
+                           &end, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
+         length == Octets && end == text.data() + text.size();
 }
+
+// The default is one that no password is checked against for its answer, with the costs of ours:
+// what unknown users cost.
+struct Argon2idVerifier {
+  std::size_t memory_bytes = argon2id_memory_bytes;
+  unsigned passes = argon2id_passes;
+  std::array<unsigned char, crypto_pwhash_SALTBYTES> salt{};
+  std::array<unsigned char, argon2id_hash_octets> hash{};
+};
 
 // `text` is "$argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>" (RFC 9106 has no text form; this is the
 // one that libsodium and the reference code write).
-Result<> check_argon2id(std::string_view text) {
-  if (text.size() > argon2id_text_bytes_max) return refuse("the argon2id text is too long");
+Result<Argon2idVerifier> parse_argon2id(std::string_view text) {
   const auto parts = split<6>(text);
   if (!parts || !(*parts)[0].empty() || (*parts)[1] != "argon2id" || (*parts)[2] != "v=19") {
     return refuse("it is no argon2id text of version 19 ($argon2id$v=19$m=…,t=…,p=1$salt$hash)");
@@ -111,12 +122,12 @@ Result<> check_argon2id(std::string_view text) {
                               argon2id_passes_max));
   }
   if (*lanes != 1) return refuse(fmt::format("its parallelism p={} is not 1", *lanes));
-  // 16 octets of salt and 32 of hash are 22 and 43 characters; shorter ones are guessable.
-  if (!is_unpadded_base64((*parts)[4]) || (*parts)[4].size() < 22 ||
-      !is_unpadded_base64((*parts)[5]) || (*parts)[5].size() < 43) {
-    return refuse("its salt or hash is too short or no base64");
+  Argon2idVerifier verifier{.memory_bytes = std::size_t{*memory_kib} * 1024, .passes = *passes};
+  if (!decode_unpadded_base64((*parts)[4], verifier.salt) ||
+      !decode_unpadded_base64((*parts)[5], verifier.hash)) {
+    return refuse("its salt is not 16 octets, or its hash not 32, of base64 without padding");
   }
-  return {};
+  return verifier;
 }
 
 struct ScramVerifier {
@@ -176,18 +187,26 @@ Sha256 stored_key_of(const Sha256& salted) {
   return stored;
 }
 
-// An argon2id text that no password fits, with the costs of ours: what unknown users are checked
-// against.
-constexpr const char* nobodys_argon2id =
-    "$argon2id$v=19$m=19456,t=2,p=1$Tm9ib2R5IGhhcyB0aGlzLg$"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+// Nothing when there is no memory for it. The text form of RFC 9106's inputs has no secret and no
+// associated data, and its parallelism is 1: that is what crypto_pwhash computes.
+std::optional<bool> fits_argon2id(const Argon2idVerifier& verifier, const Secret& password) {
+  std::array<unsigned char, argon2id_hash_octets> hash{};
+  if (crypto_pwhash(hash.data(), hash.size(), characters(password), password.size(),
+                    verifier.salt.data(), verifier.passes, verifier.memory_bytes,
+                    crypto_pwhash_ALG_ARGON2ID13) != 0) {
+    return std::nullopt;
+  }
+  const bool fits = sodium_memcmp(hash.data(), verifier.hash.data(), hash.size()) == 0;
+  sodium_memzero(hash.data(), hash.size());
+  return fits;
+}
 
 }  // namespace
 
 Result<PasswordVerifier> PasswordVerifier::parse(std::string_view text) {
   PasswordVerifier verifier;
   if (text.starts_with(argon2id_prefix)) {
-    if (auto good = check_argon2id(text.substr(argon2id_prefix.size())); !good) {
+    if (auto good = parse_argon2id(text.substr(argon2id_prefix.size())); !good) {
       return std::unexpected(good.error());
     }
   } else if (text.starts_with(scram_prefix)) {
@@ -234,15 +253,18 @@ Result<PasswordVerifier> PasswordVerifier::make_scram_sha_256(const Secret& pass
   return verifier;
 }
 
-bool check_credential(const PasswordVerifier* verifier, const Secret& password) {
+CredentialCheck check_credential(const PasswordVerifier* verifier, const Secret& password) {
   const bool scram = verifier != nullptr && verifier->scram_;
   const bool argon2id = verifier != nullptr && !scram;
   // Both computations always run, on dummies where the verifier is of the other kind or there is
   // none.
-  const char* const hashed =
-      argon2id ? verifier->text_.c_str() + argon2id_prefix.size() : nobodys_argon2id;
-  const bool argon2id_fits =
-      crypto_pwhash_str_verify(hashed, characters(password), password.size()) == 0;
+  Argon2idVerifier hashed;
+  if (argon2id) {
+    auto parsed = parse_argon2id(std::string_view(verifier->text_).substr(argon2id_prefix.size()));
+    POSTERN_ASSERT(parsed.has_value());
+    hashed = *parsed;
+  }
+  const std::optional<bool> argon2id_fits = fits_argon2id(hashed, password);
 
   ScramVerifier expected{scram_iterations_min, Bytes(scram_salt_octets), Bytes(sizeof(Sha256))};
   if (scram) {
@@ -255,7 +277,10 @@ bool check_credential(const PasswordVerifier* verifier, const Secret& password) 
   sodium_memzero(salted.data(), salted.size());
   const bool scram_fits =
       sodium_memcmp(stored.data(), expected.stored_key.data(), stored.size()) == 0;
-  return (argon2id && argon2id_fits) || (scram && scram_fits);
+  // Also for SCRAM and for nobody: the answer must not tell which kind of user it is.
+  if (!argon2id_fits) return CredentialCheck::unchecked;
+  return (argon2id && *argon2id_fits) || (scram && scram_fits) ? CredentialCheck::right
+                                                               : CredentialCheck::wrong;
 }
 
 }  // namespace postern::crypto

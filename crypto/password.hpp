@@ -5,7 +5,8 @@
 //
 // Promise: check_credential costs one Argon2id at 19 MiB and two passes whatever happens: known
 // user or not, argon2id or SCRAM, right or wrong; the answer's time tells nothing. Costs written in
-// a verifier are bounded at parsing, so that a configuration cannot hang the relay. Sharp edge:
+// a verifier are bounded at parsing, so that a configuration cannot hang the relay. Without free
+// memory for the hash the answer is `unchecked`, whoever the user is, and never "wrong". Sharp edge:
 // 20–60 ms and 19 MiB each: never on a loop thread, at most two at once (the driver's matter).
 #pragma once
 
@@ -23,6 +24,8 @@ namespace postern::crypto {
 inline constexpr std::size_t argon2id_memory_bytes = std::size_t{19456} * 1024;  // OWASP's 19 MiB
 inline constexpr unsigned argon2id_passes = 2;
 
+enum class CredentialCheck { right, wrong, unchecked };
+
 class PasswordVerifier {
  public:
   [[nodiscard]] static Result<PasswordVerifier> parse(std::string_view text);
@@ -34,13 +37,15 @@ class PasswordVerifier {
   }  // for the configuration file; no secret in clear
 
  private:
-  friend bool check_credential(const PasswordVerifier* verifier, const Secret& password);
+  friend CredentialCheck check_credential(const PasswordVerifier* verifier,
+                                          const Secret& password);
   std::string text_;
   bool scram_ = false;
 };
 
 // `verifier` is null for an unknown user; the work done is the same.
-[[nodiscard]] bool check_credential(const PasswordVerifier* verifier, const Secret& password);
+[[nodiscard]] CredentialCheck check_credential(const PasswordVerifier* verifier,
+                                               const Secret& password);
 
 // Remembers that a credential was right, so that a device that connects every minute costs one hash
 // of microseconds. Promise: keeps only a keyed hash (BLAKE2b, key made at start and never stored)

@@ -136,7 +136,7 @@ void Gatekeeper::begin_credential(net::Loop& home, CredentialQuestion question,
     return answer_now(Kind::unavailable);
   }
   waiting_checks_.push_back(std::make_unique<PasswordCheck>(
-      PasswordCheck{&home, std::move(question), policy_, std::move(answer), false}));
+      PasswordCheck{&home, std::move(question), policy_, std::move(answer)}));
   start_waiting_checks();
 }
 
@@ -154,8 +154,8 @@ void Gatekeeper::start_waiting_checks() {
         [running] {
           const auto user = running->policy->users.find(running->question.user_name);
           const bool known = user != running->policy->users.end();
-          running->right = crypto::check_credential(known ? &user->second.password : nullptr,
-                                                    running->question.password);
+          running->outcome = crypto::check_credential(known ? &user->second.password : nullptr,
+                                                      running->question.password);
         },
         [this, check = std::move(check)]() mutable {
           --running_checks_;
@@ -178,12 +178,19 @@ void Gatekeeper::finish_check(PasswordCheck& check) {
   // Right or wrong: a guess beyond the last allowed one tells nothing, and is not counted, so that
   // nothing later tells of it either.
   if (refuse_locked(check)) return;
+  if (check.outcome == crypto::CredentialCheck::unchecked) {  // RFC 4954 §6: 454, and no failure
+    log_refused_login(check.question, "no memory is free to check a password");
+    answer_at(*check.home, std::move(check.answer),
+              CredentialAnswer{{.kind = Kind::unavailable}, Duration(0)});
+    return;
+  }
+  const bool right = check.outcome == crypto::CredentialCheck::right;
   const MonotonicTime now = read_clocks().monotonic;
   const auto user = check.policy->users.find(check.question.user_name);
   const bool known = user != check.policy->users.end();
   const bool place_allowed =
       known && policy::may_connect_from(user->second, check.question.address);
-  if (known && check.right && place_allowed) {
+  if (known && right && place_allowed) {
     cache_.remember(user->first, user->second.password, check.question.password, milliseconds(now));
     logins_.succeeded(check.question.key(), check.question.user_name);
     answer_at(*check.home, std::move(check.answer),
@@ -193,7 +200,7 @@ void Gatekeeper::finish_check(PasswordCheck& check) {
   }
   // The client hears the same words in every case; the log tells the administrator which it was.
   log_refused_login(check.question, !known ? "no such user"
-                                    : !check.right
+                                    : !right
                                         ? "wrong password"
                                         : "not from this address: see `addresses` of the user");
   answer_at(*check.home, std::move(check.answer),

@@ -84,7 +84,7 @@ class Gatekeeper {
     CredentialQuestion question;
     PolicySnapshot policy;  // keeps the verifier alive while it is used on the pool
     Callback<CredentialAnswer> answer;
-    bool right = false;
+    crypto::CredentialCheck outcome = crypto::CredentialCheck::unchecked;
   };
   void begin_credential(net::Loop& home, CredentialQuestion question,
                         Callback<CredentialAnswer> answer);

@@ -6,6 +6,8 @@
 
 #include <chrono>
 
+#include "tests/unit/crypto/memory_limit.hpp"
+
 namespace postern::crypto {
 namespace {
 
@@ -15,12 +17,12 @@ TEST(PasswordVerifier, Argon2idAcceptsItsPasswordAndNoOther) {
   const auto verifier = PasswordVerifier::make_argon2id(secret("printer-7"));
   ASSERT_TRUE(verifier);
   EXPECT_TRUE(verifier->text().starts_with("argon2id:$argon2id$v=19$m=19456,t=2,p=1$"));
-  EXPECT_TRUE(check_credential(&*verifier, secret("printer-7")));
-  EXPECT_FALSE(check_credential(&*verifier, secret("printer-8")));
-  EXPECT_FALSE(check_credential(&*verifier, secret("")));
+  EXPECT_EQ(check_credential(&*verifier, secret("printer-7")), CredentialCheck::right);
+  EXPECT_EQ(check_credential(&*verifier, secret("printer-8")), CredentialCheck::wrong);
+  EXPECT_EQ(check_credential(&*verifier, secret("")), CredentialCheck::wrong);
   const auto read_again = PasswordVerifier::parse(verifier->text());
   ASSERT_TRUE(read_again) << read_again.error().text();
-  EXPECT_TRUE(check_credential(&*read_again, secret("printer-7")));
+  EXPECT_EQ(check_credential(&*read_again, secret("printer-7")), CredentialCheck::right);
 }
 
 TEST(PasswordVerifier, ScramAcceptsItsPasswordAndNoOther) {
@@ -28,8 +30,8 @@ TEST(PasswordVerifier, ScramAcceptsItsPasswordAndNoOther) {
   ASSERT_TRUE(verifier);
   const auto read_again = PasswordVerifier::parse(verifier->text());
   ASSERT_TRUE(read_again) << read_again.error().text();
-  EXPECT_TRUE(check_credential(&*read_again, secret("camera")));
-  EXPECT_FALSE(check_credential(&*read_again, secret("Camera")));
+  EXPECT_EQ(check_credential(&*read_again, secret("camera")), CredentialCheck::right);
+  EXPECT_EQ(check_credential(&*read_again, secret("Camera")), CredentialCheck::wrong);
 }
 
 // RFC 7677 §3: user "user", password "pencil", 4096 iterations; StoredKey and ServerKey follow from
@@ -39,13 +41,39 @@ TEST(PasswordVerifier, ScramFitsTheExampleOfRfc7677) {
       "scram-sha-256:4096$W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="
       "$wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
   ASSERT_TRUE(verifier) << verifier.error().text();
-  EXPECT_TRUE(check_credential(&*verifier, secret("pencil")));
-  EXPECT_FALSE(check_credential(&*verifier, secret("pen")));
+  EXPECT_EQ(check_credential(&*verifier, secret("pencil")), CredentialCheck::right);
+  EXPECT_EQ(check_credential(&*verifier, secret("pen")), CredentialCheck::wrong);
 }
 
 TEST(PasswordVerifier, AnUnknownUserIsNeverRight) {
-  EXPECT_FALSE(check_credential(nullptr, secret("anything")));
-  EXPECT_FALSE(check_credential(nullptr, secret("")));
+  EXPECT_EQ(check_credential(nullptr, secret("anything")), CredentialCheck::wrong);
+  EXPECT_EQ(check_credential(nullptr, secret("")), CredentialCheck::wrong);
+}
+
+// A machine without free memory turned its users away as guessers, and locked them out.
+TEST(PasswordVerifier, WithoutMemoryForTheHashNothingIsCheckedWhoeverTheUserIs) {
+  const auto argon2id = PasswordVerifier::make_argon2id(secret("a"));
+  const auto scram = PasswordVerifier::make_scram_sha_256(secret("a"));
+  ASSERT_TRUE(argon2id);
+  ASSERT_TRUE(scram);
+  {
+    const MemoryLimit limit(argon2id_memory_bytes / 2);
+    for (const PasswordVerifier* verifier :
+         {&*argon2id, &*scram, static_cast<const PasswordVerifier*>(nullptr)}) {
+      EXPECT_EQ(check_credential(verifier, secret("a")), CredentialCheck::unchecked);
+      EXPECT_EQ(check_credential(verifier, secret("b")), CredentialCheck::unchecked);
+    }
+  }
+  EXPECT_EQ(check_credential(&*argon2id, secret("a")), CredentialCheck::right);
+}
+
+// Made by the argon2 program of the reference code: echo -n pencil | argon2 somesaltsomesalt -id
+// -t 3 -k 32768 -p 1 -l 32 -e
+TEST(PasswordVerifier, Argon2idFitsWhatTheReferenceCodeMakes) {
+  const auto verifier = PasswordVerifier::parse("argon2id:$argon2id$v=19$m=32768,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$SsCrDn6wS4L5YA29ILSbA7qHyCJ/iKlso4UqQSZq8fo");
+  ASSERT_TRUE(verifier) << verifier.error().text();
+  EXPECT_EQ(check_credential(&*verifier, secret("pencil")), CredentialCheck::right);
+  EXPECT_EQ(check_credential(&*verifier, secret("pen")), CredentialCheck::wrong);
 }
 
 // The processor's time of this thread, which other programs on a busy machine do not lengthen.
@@ -65,7 +93,7 @@ TEST(PasswordVerifier, TheWorkIsTheSameForEveryKindOfUser) {
     auto best = std::chrono::nanoseconds::max();
     for (int i = 0; i < 5; ++i) {
       const auto start = thread_time();
-      EXPECT_FALSE(check_credential(verifier, Secret(std::string_view("wrong"))));
+      EXPECT_EQ(check_credential(verifier, secret("wrong")), CredentialCheck::wrong);
       best = std::min(best, thread_time() - start);
     }
     return static_cast<double>(best.count());
@@ -101,7 +129,17 @@ TEST(PasswordVerifier, RefusesWhatIsNoVerifier) {
        {"", "hunter2", "argon2id:", "argon2id:$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA",
         "argon2id:$argon2id$v=16$m=19456,t=2,p=1$Tm9ib2R5IGhhcyB0aGlzLg$"
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "argon2id:$argon2id$v=19$m=19456,t=2,p=1$short$AAAA", "scram-sha-256:",
+        "argon2id:$argon2id$v=19$m=19456,t=2,p=1$short$AAAA",
+        // A salt of 17 octets, a hash of 33, base64 with padding, octets behind the hash.
+        "argon2id:$argon2id$v=19$m=19456,t=2,p=1$Tm9ib2R5IGhhcyB0aGlzLiE$"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "argon2id:$argon2id$v=19$m=19456,t=2,p=1$Tm9ib2R5IGhhcyB0aGlzLg$"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "argon2id:$argon2id$v=19$m=19456,t=2,p=1$Tm9ib2R5IGhhcyB0aGlzLg==$"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "argon2id:$argon2id$v=19$m=19456,t=2,p=1$Tm9ib2R5IGhhcyB0aGlzLg$"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA ",
+        "scram-sha-256:",
         "scram-sha-256:4095$W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=$"
         "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
         "scram-sha-256:100001$W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="

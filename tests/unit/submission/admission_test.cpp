@@ -1,5 +1,6 @@
 // Who comes in: passwords, the slowing and locking of guessers, remembered credentials, and how
 // many connections an address may hold.
+#include "tests/unit/crypto/memory_limit.hpp"
 #include "tests/unit/submission/submission_support.hpp"
 
 namespace postern::submission {
@@ -82,6 +83,24 @@ TEST_F(AdmissionTest, GuessesMadeAtOnceAreNoMoreThanThoseMadeInTurns) {
   EXPECT_EQ(checked, 2);
   EXPECT_EQ(log_text().find("event=login-accepted"), std::string::npos)
       << "a right password among them tells nothing";
+}
+
+TEST_F(AdmissionTest, APasswordThatNoMemoryIsLeftToCheckIsNoWrongOne) {  // RFC 4954 §6
+  start([](SubmissionPolicy& changed) {
+    changed.auth_failures_max = 1;
+    changed.users.emplace("camera-7", make_user("camera-7", "another one"));
+  });
+  log_in(dial(Port::implicit));  // so that the pool's threads are there
+  Client& known = greet();
+  Client& unknown = greet();
+  {
+    const MemoryLimit limit(crypto::argon2id_memory_bytes / 2);
+    EXPECT_EQ(known.command(auth_plain("camera-7", "another one")).substr(0, 9), "454 4.7.0");
+    EXPECT_EQ(unknown.command(auth_plain("nobody", "a guess")).substr(0, 9), "454 4.7.0")
+        << "or it would tell which users there are";
+  }
+  EXPECT_EQ(known.command(auth_plain("camera-7", "another one")).substr(0, 9), "235 2.7.0")
+      << "it was counted as a failed login";
 }
 
 TEST_F(AdmissionTest, AnUnknownUserHearsTheSameWords) {
