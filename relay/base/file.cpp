@@ -95,6 +95,12 @@ void FileDescriptor::reset() {
 }
 
 Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
+  auto file = read_file_with_facts(path, bytes_max);
+  if (!file) return std::unexpected(std::move(file).error());
+  return std::move(file->text);
+}
+
+Result<FileWithFacts> read_file_with_facts(const std::string& path, std::size_t bytes_max) {
   auto file = open_for_reading(path);
   if (!file) return std::unexpected(std::move(file).error());
   const auto status = status_of_regular(*file, path);
@@ -106,7 +112,7 @@ Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
       read_bounded(*file, path, std::as_writable_bytes(std::span(content.data(), content.size())));
   if (!count) return std::unexpected(count.error());
   content.resize(*count);
-  return content;
+  return FileWithFacts{std::move(content), status->st_mode & 07777U, status->st_uid};
 }
 
 Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max) {

@@ -35,6 +35,16 @@ class FileDescriptor {
 // The whole file, refused when it is longer than bytes_max or no regular file.
 [[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
 
+// A file's text with whose it is and who may open it, both told by the descriptor that was read: a
+// swap of the name between check and use changes nothing.
+struct FileWithFacts {
+  std::string text;
+  unsigned mode = 0;  // the permission bits
+  unsigned owner = 0;
+};
+[[nodiscard]] Result<FileWithFacts> read_file_with_facts(const std::string& path,
+                                                         std::size_t bytes_max);
+
 // As read_file, and refused (ErrorKind::denied) when group or others can read or write it, or when
 // it belongs neither to this process's user nor to root (root itself may read anybody's).
 [[nodiscard]] Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max);

@@ -12,7 +12,6 @@
 #include <filesystem>
 #include <system_error>
 
-#include "relay/base/file.hpp"
 #include "relay/config/limits.hpp"
 
 namespace postern::config {
@@ -81,18 +80,41 @@ Result<Secret> DiskFiles::read_secret(const std::string& path, std::size_t bytes
   return with_advice(read_secret_file(path, bytes_max), path);
 }
 
-Result<std::string> DiskFiles::read_user_file(const std::string& path, std::size_t bytes_max) {
-  struct stat facts{};
-  if (::stat(path.c_str(), &facts) != 0) return fail_errno("look at " + path, errno);
-  if ((facts.st_mode & S_IRWXO) != 0) {
-    return fail(
-        ErrorKind::denied, "read " + path,
-        fmt::format(
-            "others can open it and it holds password verifiers; `chmod 600 {}` keeps it to its "
-            "owner, who must be the relay's user or root",
-            path));
+Result<> check_keeps_verifiers(const FileWithFacts& file, const std::string& path,
+                               unsigned reader) {
+  if ((file.mode & S_IRWXO) != 0) {
+    return fail(ErrorKind::denied, "read " + path,
+                fmt::format("others can open it (mode {:o}) and it holds password verifiers; run: "
+                            "chmod o-rwx {}",
+                            file.mode, path));
   }
-  return with_advice(read_file(path, bytes_max), path);
+  if (file.owner != reader && file.owner != 0 && reader != 0) {
+    return fail(ErrorKind::denied, "read " + path,
+                fmt::format("it holds password verifiers and belongs to user id {}; it must belong "
+                            "to root or to user id {}",
+                            file.owner, reader));
+  }
+  return {};
+}
+
+Result<std::string> DiskFiles::read_user_file(const std::string& path, std::size_t bytes_max) {
+  auto file = with_advice(read_file_with_facts(path, bytes_max), path);
+  if (!file) return std::unexpected(std::move(file).error());
+  if (auto kept = with_advice(check_keeps_verifiers(*file, path, ::geteuid()), path); !kept) {
+    return std::unexpected(std::move(kept).error());
+  }
+  return std::move(file->text);
+}
+
+Result<MainFile> DiskFiles::read_main_file(const std::string& path, std::size_t bytes_max) {
+  auto file = with_advice(read_file_with_facts(path, bytes_max), path);
+  if (!file) return std::unexpected(std::move(file).error());
+  MainFile main_file;
+  if (auto kept = with_advice(check_keeps_verifiers(*file, path, ::geteuid()), path); !kept) {
+    main_file.users_refused = std::move(kept).error();
+  }
+  main_file.text = std::move(file->text);
+  return main_file;
 }
 
 Result<std::vector<std::string>> DiskFiles::user_files(const std::string& directory) {

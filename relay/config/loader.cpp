@@ -63,7 +63,8 @@ LoadResult finish(Problems& problems, Problems& warnings,
 
 }  // namespace
 
-LoadResult load_from_text(std::string_view text, const std::string& path, FileSource& files) {
+LoadResult load_from_text(std::string_view text, const std::string& path, FileSource& files,
+                          const std::optional<Error>& users_refused) {
   auto configuration = std::make_unique<Configuration>();
   Problems problems;
   LoadContext context{files, problems, *configuration, directory_of(path), {}, {}, true};
@@ -75,6 +76,9 @@ LoadResult load_from_text(std::string_view text, const std::string& path, FileSo
     read_tls(root, context);
     read_limits(root, context);
     read_queue(root, context);
+    if (users_refused && root.has("user")) {
+      problems.add(root.place_of("user"), "[[user]] cannot stand here: " + users_refused->text());
+    }
     read_users(root, context);
     read_user_directory(context);
     read_dkim_keys(root, context);
@@ -89,13 +93,13 @@ LoadResult load_from_text(std::string_view text, const std::string& path, FileSo
 
 LoadResult load_configuration(const std::string& path) {
   DiskFiles files;
-  const auto text = files.read(path, configuration_bytes_max);
-  if (text) return load_from_text(*text, path, files);
+  const auto main_file = DiskFiles::read_main_file(path, configuration_bytes_max);
+  if (main_file) return load_from_text(main_file->text, path, files, main_file->users_refused);
   Problems problems;
-  const std::string advice = text.error().kind == ErrorKind::not_found
+  const std::string advice = main_file.error().kind == ErrorKind::not_found
                                  ? "; make it, or name the right file with --config FILE"
                                  : "";
-  problems.add({path, 0, 0}, text.error().text() + advice);
+  problems.add({path, 0, 0}, main_file.error().text() + advice);
   Problems no_warnings;
   return finish(problems, no_warnings, nullptr);
 }

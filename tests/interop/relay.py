@@ -105,6 +105,7 @@ class Relay:
             *([user_table()] if users is None else users), *upstreams,
             routes or '[[route]]\nupstreams = ["provider"]', extra, ""])
         self.configuration.write_text(self.text)
+        self.configuration.chmod(0o640)  # it holds users
         if dkim_domain:
             self.generate_dkim_keys(dkim_domain)
 

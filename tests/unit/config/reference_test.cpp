@@ -1,5 +1,6 @@
 // The promised configuration, loaded from a disk with real keys: every key of it, and its values.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <sstream>
@@ -21,7 +22,7 @@ class Reference : public ::testing::Test {
  protected:
   Reference() {
     const TestKeys& keys = test_keys();
-    directory_.write("postern.toml", reference_text(), 0644);
+    directory_.write("postern.toml", reference_text(), 0640);
     directory_.write("tls/relay.crt", keys.certificate, 0644);
     directory_.write("tls/relay.key", keys.private_key, 0600);
     directory_.write("tls/provider-ca.pem", keys.roots, 0644);
@@ -131,6 +132,56 @@ TEST_F(Reference, WhereaboutsOfABrokenFileAreAnError) {
   directory_.write("postern.toml", "[server\n", 0644);
   EXPECT_FALSE(read_whereabouts(path()));
   EXPECT_FALSE(read_whereabouts(directory_.path() + "/none.toml"));
+}
+
+// The mode of users.d's files was checked, and the same verifiers in the main file were anybody's.
+TEST_F(Reference, AMainFileWithUsersThatOthersCanOpenIsRefused) {
+  ASSERT_EQ(::chmod(path().c_str(), 0644), 0);
+  const LoadResult result = load_configuration(path());
+  EXPECT_FALSE(result.configuration);
+  ASSERT_EQ(result.problems.size(), 1U) << problems_text(result);
+  EXPECT_NE(problems_text(result).find("others can open it (mode 644) and it holds password "
+                                       "verifiers; run: chmod o-rwx " +
+                                       path()),
+            std::string::npos)
+      << problems_text(result);
+  EXPECT_GT(result.problems[0].line, 0U) << "the place of [[user]]";
+}
+
+TEST_F(Reference, AMainFileWithoutUsersMayBeReadByAll) {
+  std::string text = reference_text();
+  const std::size_t users = text.find("[[user]]");
+  text.erase(users, text.find("[[dkim]]") - users);
+  directory_.write("postern.toml", text, 0644);
+  const LoadResult result = load_configuration(path());
+  EXPECT_EQ(problems_text(result).find("others can open it"), std::string::npos)
+      << problems_text(result);
+}
+
+TEST(Verifiers, AreKeptByAFileOfRootOrTheReaderThatOthersCannotOpen) {
+  constexpr unsigned relay = 999;
+  const auto kept = [](unsigned mode, unsigned owner, unsigned reader) {
+    return check_keeps_verifiers({"", mode, owner}, "users.d/a.toml", reader).has_value();
+  };
+  EXPECT_TRUE(kept(0600, relay, relay));
+  EXPECT_TRUE(kept(0640, 0, relay)) << "root:postern, as the first start makes it";
+  EXPECT_TRUE(kept(0600, relay, 0)) << "root may look";
+  EXPECT_FALSE(kept(0600, 1'000, relay)) << "who owns the file says who may send";
+  EXPECT_FALSE(kept(0644, relay, relay));
+  EXPECT_FALSE(kept(0601, relay, relay));
+  EXPECT_FALSE(kept(0602, 0, 0));
+}
+
+TEST(Verifiers, AFileOfUsersDIsCheckedAsItIsRead) {
+  const TemporaryDirectory directory;
+  const std::string file = directory.path() + "/a.toml";
+  directory.write("a.toml", "", 0644);
+  DiskFiles files;
+  EXPECT_NE(files.read_user_file(file, 100).error().detail.find("chmod o-rwx"), std::string::npos);
+  ASSERT_EQ(::chmod(file.c_str(), 0600), 0);
+  EXPECT_TRUE(files.read_user_file(file, 100));
+  EXPECT_EQ(files.read_user_file(directory.path() + "/b.toml", 100).error().kind,
+            ErrorKind::not_found);
 }
 
 }  // namespace
