@@ -128,14 +128,36 @@ void ControlService::answer_show(QueueId id, Answer answer) {
 
 struct ControlService::Listing {
   Answer answer;
+  std::uint64_t queued = 0;  // in all
   std::vector<storage::MessageSummary> summaries;
   std::size_t next = 0;
-  std::vector<storage::StoredMessage> messages;
+  std::string messages;  // JSON, joined by commas
+  std::uint64_t left_out = 0;
+
+  void add(const storage::StoredMessage& message) {
+    const std::string text = message_json(message);
+    if (messages.size() + 1 + text.size() > messages_listed_bytes_max) {
+      ++left_out;
+      return;
+    }
+    if (!messages.empty()) messages += ',';
+    messages += text;
+  }
+  [[nodiscard]] std::string result() const {
+    const std::uint64_t beyond = queued > summaries.size() ? queued - summaries.size() : 0;
+    return messages_json(messages, left_out + beyond);
+  }
 };
 
 void ControlService::answer_list(Answer answer) {
   auto listing = std::make_shared<Listing>();  // handed from answer to answer; one owner at a time
   listing->answer = std::move(answer);
+  // The store answers in order, so the number is there before the summaries are.
+  storage::LoadFigures figures{[&loop = loop_, listing](Result<storage::QueueFigures> loaded) {
+    if (!loaded) return;  // the summaries will fail, too
+    static_cast<void>(loop.post([listing, queued = loaded->messages] { listing->queued = queued; }));
+  }};
+  if (!storage_.post(std::move(figures))) return listing->answer(busy());
   storage::LoadSummaries request{messages_listed_max, QueueId{}, {}};
   request.done = [this, alive = alive_, &loop = loop_,
                   listing](Result<std::vector<storage::MessageSummary>> summaries) {
@@ -154,7 +176,7 @@ void ControlService::answer_list(Answer answer) {
 
 void ControlService::load_next(const std::shared_ptr<Listing>& listing) {
   if (listing->next == listing->summaries.size()) {
-    listing->answer(encode_success(messages_json(listing->messages)));
+    listing->answer(encode_success(listing->result()));
     return;
   }
   storage::LoadMessage request{listing->summaries[listing->next++].id, {}};
@@ -162,10 +184,7 @@ void ControlService::load_next(const std::shared_ptr<Listing>& listing) {
                   listing](Result<storage::StoredMessage> message) {
     static_cast<void>(loop.post([this, alive, listing, message = std::move(message)]() mutable {
       if (!*alive) return;
-      if (message) {  // else: relayed meanwhile
-        message->content = {};
-        listing->messages.push_back(std::move(*message));
-      }
+      if (message) listing->add(*message);  // else: relayed meanwhile
       load_next(listing);
     }));
   };

@@ -1,8 +1,8 @@
 // The daemon's side of the control socket: requests of the operator's command, answered from the
 // store and by the parts that own what is asked for.
 //
-// Promise: every request is answered, also wrong ones; a list holds the first messages_listed_max
-// messages, and the status tells how many there are. Sharp edge: siblings do not know each other
+// Promise: every request is answered, also wrong ones; a list holds at most
+// messages_listed_max messages and messages_listed_bytes_max octets, and how many more there are. Sharp edge: siblings do not know each other
 // (relay/README.md, "Floors"), so what delivery and the service can do comes in as ControlActions.
 #pragma once
 
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "relay/base/log.hpp"
+#include "relay/control/json.hpp"
 #include "relay/control/protocol.hpp"
 #include "relay/control/views.hpp"
 #include "relay/net/local_socket.hpp"
@@ -22,9 +23,12 @@
 
 namespace postern::control {
 
-// With the 100 recipients that a message may have by default, and a reply for each, an answer stays
-// far below response_bytes_max.
 inline constexpr std::size_t messages_listed_max = 1'000;
+// A thousand messages of 100 recipients with long replies are tens of MiB; the command takes
+// local_answer_bytes_max. A message that does not fit any more is only counted.
+inline constexpr std::size_t messages_listed_bytes_max = 8 << 20;
+static_assert(messages_listed_bytes_max <= net::local_answer_bytes_max / 2);
+static_assert(response_bytes_max == net::local_answer_bytes_max);
 
 // Each answers on the control service's loop. A reload answers with the settings that wait for a
 // restart.

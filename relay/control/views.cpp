@@ -109,10 +109,8 @@ std::string message_json(const storage::StoredMessage& message) {
   return write_json(message_object(message));
 }
 
-std::string messages_json(const std::vector<storage::StoredMessage>& messages) {
-  Json list = Json::array();
-  for (const storage::StoredMessage& message : messages) list.push_back(message_object(message));
-  return write_json(list);
+std::string messages_json(std::string_view messages, std::uint64_t more) {
+  return R"({"messages":[)" + std::string(messages) + R"(],"more":)" + std::to_string(more) + '}';
 }
 
 }  // namespace postern::control

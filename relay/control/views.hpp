@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,8 @@ struct StatusFacts {
 // One message as an object: id, user, sender, recipients[{address,state,last_reply}], received,
 // next_attempt, attempts, bytes, held, quarantined, last_error.
 [[nodiscard]] std::string message_json(const storage::StoredMessage& message);
-[[nodiscard]] std::string messages_json(const std::vector<storage::StoredMessage>& messages);
+// {"messages":[…],"more":N}: messages as message_json() makes them, joined by commas, and how many
+// the list leaves out.
+[[nodiscard]] std::string messages_json(std::string_view messages, std::uint64_t more);
 
 }  // namespace postern::control

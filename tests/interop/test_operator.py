@@ -54,14 +54,22 @@ class TestAnswersInWords(OperatorTest):
         self.assertEqual(json.loads(self.postern("--json", "queue", "hold", "--all", code=1).stdout), answer)
 
     def test_a_held_message_shows_no_next_time(self):
-        self.answer(queue_list=good([queued(held=True)]), queue_show=good(queued(held=True)))
+        self.answer(queue_list=good({"messages": [queued(held=True)], "more": 0}), queue_show=good(queued(held=True)))
         for words in (("list",), ("show", "6H0N2WB2V5T4R")):
             told = self.postern("queue", *words).stdout
             self.assertIn("held", told)
             self.assertNotIn("11:11:11", told)
 
+    def test_a_list_that_is_not_whole_says_so_to_people_and_scripts(self):
+        self.answer(queue_list=good({"messages": [queued()], "more": 12}))
+        told = "postern: 12 messages more in the queue; a list holds only the first\n"
+        self.assertEqual(self.postern("queue", "list").stderr, told)
+        done = self.postern("--json", "queue", "list")
+        self.assertEqual(json.loads(done.stdout), [queued()])
+        self.assertEqual(done.stderr, told)
+
     def test_a_waiting_message_shows_its_next_time(self):
-        self.answer(queue_list=good([queued()]), queue_show=good(queued()))
+        self.answer(queue_list=good({"messages": [queued()], "more": 0}), queue_show=good(queued()))
         for words in (("list",), ("show", "6H0N2WB2V5T4R")):
             self.assertIn("11:11:11", self.postern("queue", *words).stdout)
 

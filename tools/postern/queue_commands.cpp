@@ -100,11 +100,15 @@ Outcome<> list_queue(const std::string& configuration_path) {
   auto result = ask_relay(configuration_path, {control::Verb::queue_list, std::nullopt, false});
   if (!result) return std::unexpected(result.error());
   Report report;
-  if (result->is_array()) {
-    for (const Json& message : *result) report.text += list_entry(message);
-    if (result->empty()) report.text = "The queue is empty.\n";
+  report.json = list_at(*result, "messages");
+  for (const Json& message : report.json) report.text += list_entry(message);
+  const std::uint64_t more = number_at(*result, "more");
+  if (more > 0) {
+    report.warning = fmt::format("{} more in the queue; a list holds only the first",
+                                 counted(more, "message"));
+  } else if (report.json.empty()) {
+    report.text = "The queue is empty.\n";
   }
-  report.json = std::move(*result);
   return report;
 }
 

@@ -98,10 +98,12 @@ class ControlServiceTest : public testing::Test {
     engine = std::move(*made);
     engine->start();
   }
-  void insert(std::uint64_t id) {
+  // `text` is put before the addresses of the two recipients.
+  void insert(std::uint64_t id, const std::string& text = "") {
     std::promise<Result<>> done;
     auto inserted = done.get_future();
     storage::NewMessage message = storage::make_message(id);
+    for (auto& recipient : message.recipients) recipient.address.insert(0, text);
     message.next_attempt = WallTime(std::chrono::sys_days(std::chrono::year(2040) / 1 / 1));
     ASSERT_TRUE(storage->post(storage::InsertMessage{
         std::move(message), std::nullopt, [&](Result<> result) { done.set_value(result); }}));
@@ -143,10 +145,11 @@ class ControlServiceTest : public testing::Test {
     idle.get_future().wait();
     net::run_for(*loop, Duration(20));
   }
-  Json list() {
+  Json list_answer() {
     const auto json = read_json(ask(Verb::queue_list).result_json, response_bytes_max);
     return json.value_or(Json());
   }
+  Json list() { return list_answer()["messages"]; }
 
   std::unique_ptr<net::Loop> loop;
   storage::StateDirectory directory;
@@ -172,6 +175,32 @@ TEST_F(ControlServiceTest, ListsTheQueueWithEveryRecipient) {
   ASSERT_EQ(listed.size(), 2U);
   EXPECT_EQ(listed[0]["id"], QueueId{1}.text());
   EXPECT_EQ(listed[1]["recipients"][1]["address"], "bert@far.example");
+}
+
+TEST_F(ControlServiceTest, ALongListStopsByOctetsAndTellsHowManyMoreThereAre) {
+  // 320 messages of 100 recipients with long replies were more than the command accepts.
+  open_store();
+  listen();
+  constexpr std::uint64_t messages = 12;
+  for (std::uint64_t id = 1; id <= messages; ++id) insert(id, std::string(1'000'000, 'y'));
+  const Json answer = list_answer();
+  const std::size_t listed = answer["messages"].size();
+  EXPECT_GT(listed, 2U);
+  EXPECT_LT(listed, messages);
+  EXPECT_EQ(answer["more"], messages - listed);
+  EXPECT_EQ(answer["messages"][0]["id"], QueueId{1}.text());
+}
+
+TEST_F(ControlServiceTest, AListOfManyMessagesTellsHowManyMoreThereAre) {
+  open_store();
+  listen();
+  for (std::uint64_t id = 1; id <= messages_listed_max + 3; ++id) {
+    ASSERT_TRUE(storage->post(
+        storage::InsertMessage{storage::make_message(id, 10), std::nullopt, storage::Done{}}));
+  }
+  const Json answer = list_answer();
+  EXPECT_EQ(answer["messages"].size(), messages_listed_max);
+  EXPECT_EQ(answer["more"], 3);
 }
 
 TEST_F(ControlServiceTest, ShowsOneMessageOrSaysThatThereIsNone) {

@@ -42,11 +42,13 @@ TEST(MessageView, HasTheKeysThatScriptsRead) {
   EXPECT_EQ((*json)["recipients"][1]["state"], "relayed");
 }
 
-TEST(MessageView, AListIsAnArrayAlsoWhenEmpty) {
-  EXPECT_EQ(messages_json({}), "[]");
-  const auto json = read_json(messages_json({some_message(), some_message()}), 10'000);
+TEST(MessageView, AListTellsHowManyMoreThereAre) {
+  EXPECT_EQ(messages_json("", 0), R"({"messages":[],"more":0})");
+  const std::string one = message_json(some_message());
+  const auto json = read_json(messages_json(one + "," + one, 7), 10'000);
   ASSERT_TRUE(json);
-  EXPECT_EQ(json->size(), 2U);
+  EXPECT_EQ((*json)["messages"].size(), 2U);
+  EXPECT_EQ((*json)["more"], 7);
 }
 
 TEST(StatusView, TellsQueueListenersUpstreamsAndARefusedReload) {
