@@ -141,13 +141,18 @@ Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max) 
   return Secret(buffer.view().first(*count));
 }
 
-Result<> write_file_atomically(const std::string& path, ByteView content, unsigned mode) {
+Result<> write_file_atomically(const std::string& path, ByteView content, unsigned mode,
+                               const std::optional<FileOwner>& owner) {
   // mkostemp makes the name unique and the file 0600, so that nobody reads it before fchmod.
   std::string temporary = path + ".tmp-XXXXXX";
   FileDescriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!file) return fail_errno("create " + temporary, errno);
 
   Result<> outcome = write_all(file, temporary, content);
+  // Before the mode: a change of owner may take bits of it away.
+  if (outcome && owner && ::fchown(file.get(), owner->user, owner->group) != 0) {
+    outcome = fail_errno("change the owner of " + temporary, errno);
+  }
   if (outcome && ::fchmod(file.get(), static_cast<mode_t>(mode)) != 0) {
     outcome = fail_errno("set the mode of " + temporary, errno);
   }

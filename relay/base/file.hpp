@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "relay/base/error.hpp"
@@ -49,8 +50,15 @@ struct FileWithFacts {
 // it belongs neither to this process's user nor to root (root itself may read anybody's).
 [[nodiscard]] Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max);
 
+struct FileOwner {
+  unsigned user;
+  unsigned group;
+};
+// With `owner` the file is that owner's before it has its name: who may write into the directory
+// could put something else in its place, and a change of owner by name would hand that away.
 [[nodiscard]] Result<> write_file_atomically(const std::string& path, ByteView content,
-                                             unsigned mode);
+                                             unsigned mode,
+                                             const std::optional<FileOwner>& owner = std::nullopt);
 [[nodiscard]] Result<> sync_directory(const std::string& path);
 
 }  // namespace postern

@@ -8,7 +8,6 @@
 #include <cerrno>
 
 #include "relay/base/bytes.hpp"
-#include "relay/base/file.hpp"
 #include "relay/base/text.hpp"
 #include "relay/config/file_source.hpp"
 #include "relay/config/toml_reader.hpp"
@@ -138,12 +137,13 @@ Result<std::string> replace_password(std::string_view text, const std::string& p
   return changed;
 }
 
-Result<> write_user_file(const std::string& path, std::string_view text) {
+Result<> write_user_file(const std::string& path, std::string_view text,
+                         const std::optional<FileOwner>& owner) {
   const std::string directory = directory_of(path);
   if (::mkdir(directory.c_str(), user_directory_mode) != 0 && errno != EEXIST) {
     return fail_errno("make the directory " + directory, errno);
   }
-  return write_file_atomically(path, as_bytes(text), user_file_mode);
+  return write_file_atomically(path, as_bytes(text), user_file_mode, owner);
 }
 
 }  // namespace postern::config

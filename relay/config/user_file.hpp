@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "relay/base/error.hpp"
+#include "relay/base/file.hpp"
 #include "relay/config/problems.hpp"
 
 namespace postern::config {
@@ -43,7 +44,8 @@ struct UserSettings {
                                                    std::string_view name,
                                                    std::string_view verifier);
 // Makes the directory (0700) where it is missing.
-[[nodiscard]] Result<> write_user_file(const std::string& path, std::string_view text);
+[[nodiscard]] Result<> write_user_file(const std::string& path, std::string_view text,
+                                       const std::optional<FileOwner>& owner = std::nullopt);
 
 struct ListedUser {
   UserSettings settings;

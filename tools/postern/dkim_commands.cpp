@@ -79,10 +79,9 @@ Outcome<void> check_order(const DkimOrder& order, const std::string& prefix) {
 
 Outcome<void> write_key(const std::string& configuration_path, const std::string& path,
                         const Secret& pem) {
-  if (const auto written = write_file_atomically(path, pem.view(), key_mode); !written)
+  const auto owner = owner_of_new_files(configuration_path);
+  if (const auto written = write_file_atomically(path, pem.view(), key_mode, owner); !written)
     return stop(written.error());
-  if (const auto given = give_to_relay(configuration_path, path); !given)
-    return stop(given.error());
   return {};
 }
 
@@ -167,7 +166,7 @@ std::vector<MadeKey> plan_keys(const std::string& configuration_path, const Dkim
 Outcome<void> make_key_directory(const std::string& configuration_path,
                                  const std::string& directory) {
   if (::mkdir(directory.c_str(), directory_mode) == 0) {
-    if (const auto given = give_to_relay(configuration_path, directory); !given)
+    if (const auto given = give_directory_to_relay(configuration_path, directory); !given)
       return stop(given.error());
   } else if (errno != EEXIST) {
     return stop(fail_errno("make the directory " + directory, errno).error());

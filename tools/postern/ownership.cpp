@@ -1,6 +1,7 @@
 // Handing files to the relay's user; see the header.
 #include "ownership.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,18 +16,13 @@ namespace postern::tools {
 
 namespace {
 
-struct Owner {
-  uid_t user;
-  gid_t group;
-};
-
-std::optional<Owner> owner_of(const std::string& path) {
+std::optional<FileOwner> owner_of(const std::string& path) {
   struct stat facts{};
   if (::stat(path.c_str(), &facts) != 0) return std::nullopt;
-  return Owner{facts.st_uid, facts.st_gid};
+  return FileOwner{facts.st_uid, facts.st_gid};
 }
 
-std::optional<Owner> relay_owner(const std::string& configuration_path) {
+std::optional<FileOwner> relay_owner(const std::string& configuration_path) {
   if (const auto where = config::read_whereabouts(configuration_path)) {
     if (const auto owner = owner_of(where->state_directory)) return owner;
   }
@@ -37,12 +33,17 @@ std::optional<Owner> relay_owner(const std::string& configuration_path) {
 
 }  // namespace
 
-Result<> give_to_relay(const std::string& configuration_path, const std::string& path) {
-  if (::geteuid() != 0) return {};
-  const auto owner = relay_owner(configuration_path);
+std::optional<FileOwner> owner_of_new_files(const std::string& configuration_path) {
+  return ::geteuid() == 0 ? relay_owner(configuration_path) : std::nullopt;
+}
+
+Result<> give_directory_to_relay(const std::string& configuration_path, const std::string& path) {
+  const auto owner = owner_of_new_files(configuration_path);
   if (!owner) return {};
-  // lchown: a link put in the file's place must not hand away something else.
-  if (::lchown(path.c_str(), owner->user, owner->group) != 0) {
+  const FileDescriptor directory(
+      ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory) return fail_errno("open directory " + path, errno);
+  if (::fchown(directory.get(), owner->user, owner->group) != 0) {
     return fail_errno("give " + path + " to the relay's user", errno);
   }
   return {};

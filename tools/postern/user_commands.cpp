@@ -110,12 +110,12 @@ void tell_device_settings(const std::string& configuration_path, const std::stri
 
 Outcome<void> write_file_for_relay(const std::string& configuration_path, const std::string& path,
                                    std::string_view text) {
-  if (const auto written = config::write_user_file(path, text); !written)
+  const auto owner = owner_of_new_files(configuration_path);
+  if (const auto written = config::write_user_file(path, text, owner); !written)
     return stop(written.error());
-  for (const std::string& made : {config::directory_of(path), path}) {
-    if (const auto given = give_to_relay(configuration_path, made); !given)
-      return stop(given.error());
-  }
+  if (const auto given = give_directory_to_relay(configuration_path, config::directory_of(path));
+      !given)
+    return stop(given.error());
   return {};
 }
 

@@ -44,6 +44,29 @@ TEST_F(FileTest, AFailedWriteLeavesNoTemporaryFile) {
   EXPECT_EQ(files(), 1U);
 }
 
+TEST_F(FileTest, AFileHasItsOwnerBeforeItsName) {
+  // The owner was changed by name afterwards, in a directory of the user it was changed to.
+  const bool root = ::geteuid() == 0;
+  const FileOwner owner{root ? 12'345 : ::geteuid(), root ? 12'346 : ::getegid()};
+  ASSERT_TRUE(write_file_atomically(path("a"), as_bytes("first"), 0640, owner));
+  struct stat status{};
+  ASSERT_EQ(::stat(path("a").c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, owner.user);
+  EXPECT_EQ(status.st_gid, owner.group);
+  EXPECT_EQ(status.st_mode & 07777U, 0640U);
+
+  // Who may not give files away leaves the old one as it was: the name comes last.
+  constexpr unsigned nobody = 65'534;
+  ASSERT_EQ(::chown(directory_.c_str(), root ? nobody : ::geteuid(), ::getegid()), 0);
+  ASSERT_EQ(root ? ::seteuid(nobody) : 0, 0);
+  const auto refused = write_file_atomically(path("a"), as_bytes("second"), 0640, FileOwner{0, 0});
+  ASSERT_EQ(root ? ::seteuid(0) : 0, 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::denied);
+  EXPECT_EQ(read_file(path("a"), 100).value_or(""), "first");
+  EXPECT_EQ(files(), 1U) << "and no temporary file";
+}
+
 TEST_F(FileTest, ReadsAreBounded) {
   ASSERT_TRUE(write_file_atomically(path("a"), as_bytes("12345"), 0600));
   EXPECT_TRUE(read_file(path("a"), 5));
