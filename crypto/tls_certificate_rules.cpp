@@ -153,8 +153,9 @@ bool dns_name_matches(std::string_view pattern, std::string_view host) {
          !parent.contains('*') && equals_ignoring_case(parent, host.substr(dot + 1));
 }
 
-CertificateRules::CertificateRules(const mbedtls_x509_crt& roots, std::string_view host)
-    : roots_(roots), host_(host) {
+CertificateRules::CertificateRules(const mbedtls_x509_crt& roots, std::string_view host,
+                                   WallTime now)
+    : roots_(roots), host_(host), now_(now) {
   if (inet_pton(AF_INET, host_.c_str(), address_.data()) == 1) {
     address_bytes_ = 4;
   } else if (inet_pton(AF_INET6, host_.c_str(), address_.data()) == 1) {
@@ -190,6 +191,13 @@ int CertificateRules::verify(void* rules, mbedtls_x509_crt* certificate, int dep
 }
 
 void CertificateRules::check(const mbedtls_x509_crt& certificate, int depth, std::uint32_t& flags) {
+  if (now_ < clock_plausible_from) {
+    flags |= MBEDTLS_X509_BADCERT_OTHER;
+    problem_ = fmt::format(
+        "this device's clock says {}, which is long past, so no certificate can be judged; set the "
+        "clock",
+        format_timestamp(now_));
+  }
   // The root is trusted because the operator says so, whatever it is signed with.
   if (!is_root(certificate)) {
     flags |= profile_problems(certificate);

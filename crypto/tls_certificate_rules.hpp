@@ -16,12 +16,13 @@
 #include <string_view>
 
 #include "relay/base/bytes.hpp"
+#include "relay/base/clock.hpp"
 
 namespace postern::crypto {
 
 class CertificateRules {
  public:
-  CertificateRules(const mbedtls_x509_crt& roots, std::string_view host);
+  CertificateRules(const mbedtls_x509_crt& roots, std::string_view host, WallTime now);
 
   [[nodiscard]] bool host_is_address() const { return address_bytes_ != 0; }
   [[nodiscard]] bool leaf_accepted() const { return leaf_accepted_; }
@@ -42,9 +43,16 @@ class CertificateRules {
   std::string host_;
   std::array<std::byte, 16> address_{};
   std::size_t address_bytes_ = 0;  // 4, 16, or 0 for a DNS name
+  WallTime now_;
   bool leaf_accepted_ = false;
   std::string problem_;
 };
+
+// No clock that is right shows less while this release runs. A box that lost its time would
+// otherwise take certificates that ended long ago (RFC 9525 §6, RFC 5280 §6.1.3). Raise it now and
+// then.
+inline constexpr WallTime clock_plausible_from =
+    std::chrono::sys_days(std::chrono::year(2026) / 11 / 1);
 
 // RFC 9525 §6.3: ASCII case is ignored; "*" stands for exactly one whole left-most label, and at
 // least two labels follow it.

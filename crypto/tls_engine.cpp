@@ -1,16 +1,15 @@
 // The TLS engine: mbedTLS between two buffers; declared with its promise in crypto/tls.hpp.
 //
 // Sharp edges of mbedTLS 3.6.6 that this file goes around, each with a test:
-//  - a TLS 1.3 ticket is accepted in a TLS 1.2 resumption and the other way round (CVE-2026-93831):
-//  tickets are
-//    parsed by a callback of ours, which compares the session's version with the connection's;
+//  - a TLS 1.3 ticket is accepted in a TLS 1.2 resumption and the other way round
+//    (CVE-2026-93831): tickets are parsed by a callback of ours, which compares the session's
+//    version with the connection's;
 //  - a forged ServerHello gives a session without keys (CVE-2026-115490): tls_guard looks first,
-//  and a finished
-//    handshake is checked once more as a whole;
+//    and a finished handshake is checked once more as a whole;
 //  - it answers every TLS 1.2 hello after the handshake from inside mbedtls_ssl_read, without an
-//  end: counted here;
+//    end: counted here;
 //  - mbedtls_ssl_session_reset leaves things behind: an engine serves one connection and is never
-//  reset.
+//    reset.
 #include <mbedtls/ssl.h>
 #include <mbedtls/ssl_ciphersuites.h>
 
@@ -354,7 +353,7 @@ Result<std::unique_ptr<TlsEngine>> TlsEngine::client(
   Parts& parts = *engine->parts_;
   parts.client_context = std::move(context);
   parts.host = std::move(host);
-  parts.rules.emplace(parts.client_context->parts().roots.chain, parts.host);
+  parts.rules.emplace(parts.client_context->parts().roots.chain, parts.host, read_clocks().wall);
   if (const int code = parts.setup(); code != 0) {
     return fail(ErrorKind::no_space, "prepare TLS with " + parts.host, mbedtls_words(code));
   }

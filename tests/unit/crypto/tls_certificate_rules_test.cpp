@@ -78,7 +78,7 @@ TEST(CertificateRules, RefuseASha1IntermediateEvenWhereMbedtlsIsContent) {
       root.make_intermediate("Below", TestAuthority::Constraint::ca, TestHash::sha1);
   const Chain roots(root.root_pem());
   const Chain chain(below.issue("mail.example").certificate_pem);
-  CertificateRules rules(roots.parsed.chain, "mail.example");
+  CertificateRules rules(roots.parsed.chain, "mail.example", read_clocks().wall);
   std::uint32_t flags = 0;
   CertificateRules::verify(&rules, const_cast<mbedtls_x509_crt*>(&roots.parsed.chain), 2, &flags);
   EXPECT_EQ(flags, 0U);
@@ -88,6 +88,28 @@ TEST(CertificateRules, RefuseASha1IntermediateEvenWhereMbedtlsIsContent) {
   flags = 0;
   CertificateRules::verify(&rules, const_cast<mbedtls_x509_crt*>(&chain.parsed.chain), 0, &flags);
   EXPECT_FALSE(rules.leaf_accepted());
+}
+
+// RFC 5280 §6.1.3 (a)(2): "now" must be a time that can be true.
+TEST(CertificateRules, AClockThatLostItsTimeJudgesNoCertificate) {
+  const TestAuthority root;
+  const Chain roots(root.root_pem());
+  const Chain leaf(root.issue("mail.example").certificate_pem);
+  const auto problem_at = [&](WallTime now) {
+    CertificateRules rules(roots.parsed.chain, "mail.example", now);
+    for (const auto& [chain, depth] : {std::pair(&roots, 1), std::pair(&leaf, 0)}) {
+      std::uint32_t flags = 0;
+      CertificateRules::verify(&rules, const_cast<mbedtls_x509_crt*>(&chain->parsed.chain), depth,
+                               &flags);
+      EXPECT_EQ(flags == 0, now >= clock_plausible_from);
+    }
+    EXPECT_EQ(rules.leaf_accepted(), now >= clock_plausible_from);
+    return rules.problem();
+  };
+  EXPECT_EQ(problem_at(clock_plausible_from), "");
+  EXPECT_EQ(problem_at(clock_plausible_from - Duration(1)),
+            "this device's clock says 2026-10-31T23:59:59.999Z, which is long past, so no "
+            "certificate can be judged; set the clock");
 }
 
 }  // namespace
