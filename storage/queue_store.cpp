@@ -25,7 +25,6 @@ constexpr Sql roll_back_sql{"roll back", "ROLLBACK"};
 }  // namespace
 
 // --- Life and death
-// ---------------------------------------------------------------------------------
 
 QueueStore::QueueStore() : parts_(std::make_unique<Parts>()) {}
 
@@ -118,7 +117,6 @@ void QueueStore::Parts::die(const Error& error) {
 }
 
 // --- Transactions
-// -----------------------------------------------------------------------------------
 
 Result<> QueueStore::begin() {
   POSTERN_ASSERT(!parts_->in_transaction);
@@ -208,7 +206,6 @@ void QueueStore::Parts::end_transaction() {
 }
 
 // --- Room
-// ------------------------------------------------------------------------------------------
 
 // The disk was found full. The log starts anew once it is copied back whole, in the room that it
 // has already, so that outcomes need no more of the disk; and what a commit that failed left of

@@ -209,9 +209,8 @@ Result<> QueueStore::Parts::record(const AttemptRecord& record) {
     }
   }
   // Reports need no room in reserve: they replace a promise that was already taken on.
-  for (const auto* own : {&record.report, &record.confirmation}) {
-    if (!*own) continue;
-    if (auto done = insert_rows(**own, std::nullopt); !done) return done;
+  for (const NewMessage& letter : record.reports) {
+    if (auto done = insert_rows(letter, std::nullopt); !done) return done;
   }
   std::int64_t waiting = 0;
   {

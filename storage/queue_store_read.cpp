@@ -191,7 +191,6 @@ Result<QueueFigures> QueueStore::figures() {
 }
 
 // --- For open()
-// ---------------------------------------------------------------------------------------
 
 Result<> QueueStore::Parts::count_all() {
   auto query = database->query(tally_sql);

@@ -47,11 +47,9 @@ bool changes_the_queue(const StorageRequest& request) {
 bool concerns(const StorageRequest& change, QueueId id) {
   if (const auto* insert = std::get_if<InsertMessage>(&change)) return insert->message.id == id;
   if (const auto* attempt = std::get_if<RecordAttempt>(&change)) {
-    const auto is = [id](const std::optional<NewMessage>& report) {
-      return report && report->id == id;
-    };
-    return attempt->record.id == id || is(attempt->record.report) ||
-           is(attempt->record.confirmation);
+    return attempt->record.id == id ||
+           std::ranges::any_of(attempt->record.reports,
+                               [id](const NewMessage& report) { return report.id == id; });
   }
   return true;
 }
@@ -64,9 +62,9 @@ std::size_t bytes_of(const StorageRequest& request) {
     return content_bytes(insert->message);
   }
   if (const auto* attempt = std::get_if<RecordAttempt>(&request)) {
-    const AttemptRecord& record = attempt->record;
-    return (record.report ? content_bytes(*record.report) : 0) +
-           (record.confirmation ? content_bytes(*record.confirmation) : 0);
+    std::size_t bytes = 0;
+    for (const NewMessage& report : attempt->record.reports) bytes += content_bytes(report);
+    return bytes;
   }
   return 0;
 }

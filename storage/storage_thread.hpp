@@ -33,7 +33,6 @@ namespace postern::storage {
 using Done = Callback<Result<>>;
 
 // --- Requests. `done` may be empty where the asker does not care.
-// ----------------------------------------------
 struct AppendToSpool {
   std::uint64_t token;
   Bytes sealed;

@@ -96,9 +96,7 @@ struct AttemptRecord {
   WallTime next_attempt;              // for those still waiting
   Duration waited{};                  // so far, while the relay ran
   std::string last_error;
-  std::optional<NewMessage>
-      report;  // a delivery status notification, made durable in the same commit
-  std::optional<NewMessage> confirmation;  // the same of success, where another person gets it
+  std::vector<NewMessage> reports;  // of this attempt, made durable in the same commit
 };
 
 struct QueueFigures {

@@ -134,7 +134,8 @@ void DeliveryAttempt::prepare_report(WallTime now) {
 }
 
 // Trouble is told to who can mend it, the user's owner; success to the reverse-path that asked for
-// it (RFC 3461 §6.2). One letter where that is the same person. Nothing when nobody may be told.
+// it (RFC 3461 §6.2). One letter where that is the same person and everything fits into one.
+// Nothing when nobody may be told.
 std::vector<DeliveryAttempt::Letter> DeliveryAttempt::address(
     std::vector<message::ReportedRecipient> reported) const {
   const auto for_trouble = report_addressee(*settings_, message_, sender_known_);
@@ -144,11 +145,14 @@ std::vector<DeliveryAttempt::Letter> DeliveryAttempt::address(
   for (auto& entry : reported) {
     const bool success = entry.action == message::ReportAction::relayed;
     const smtp::Mailbox& addressee = success && sender ? *sender : *for_trouble;
+    const std::size_t bytes = message::reported_bytes_max(entry);
     const auto same = std::ranges::find_if(letters, [&](const Letter& letter) {
-      return smtp::same_mailbox(letter.addressee, addressee);
+      return smtp::same_mailbox(letter.addressee, addressee) &&
+             letter.bytes + bytes <= reported_bytes_in_letter_max;
     });
     Letter& letter = same != letters.end() ? *same : letters.emplace_back();
     letter.addressee = addressee;
+    letter.bytes += bytes;
     letter.reported.push_back(std::move(entry));
   }
   return letters;
@@ -181,7 +185,7 @@ void DeliveryAttempt::take_letters(std::vector<Letter> letters) {
       continue;
     }
     result_.reports.push_back(storage::summary_of(*letter.written));
-    (record_.report ? record_.confirmation : record_.report) = std::move(*letter.written);
+    record_.reports.push_back(std::move(*letter.written));
   }
   record();
 }
@@ -228,9 +232,9 @@ void DeliveryAttempt::recorded(postern::Result<> result) {
     const bool without_report =
         result.error().kind == ErrorKind::invalid && !result_.reports.empty();
     if (without_report) {
-      record_.report.reset();
-      record_.confirmation.reset();
+      record_.reports.clear();
       result_.reports.clear();
+      postpone_failures();
     }
     if (passing || without_report) {
       record_timer_.start(record_retry_delay, [this] { record(); });

@@ -84,6 +84,7 @@ class DeliveryAttempt {
   struct Letter {  // one report, to one person
     std::vector<message::ReportedRecipient> reported;
     smtp::Mailbox addressee;
+    std::size_t bytes = 0;  // at most, for what is reported
     postern::Result<storage::NewMessage> written =
         fail(ErrorKind::busy, "write a report", "not done");
   };

@@ -17,6 +17,11 @@
 
 namespace postern::delivery {
 
+// What a report tells of recipients; more of them go into the next report. With the original's
+// header (at most 32 KiB, three times that when it must be encoded) and the fixed words this stays
+// below storage::body_in_row_bytes_max.
+inline constexpr std::size_t reported_bytes_in_letter_max = 128UZ * 1024;
+
 // Who is told of this message's fate; nothing when nobody may be. Of a sender that is not known to
 // be the one that was taken, an owner or the postmaster is told, who stand in the configuration.
 [[nodiscard]] std::optional<smtp::Mailbox> report_addressee(const DeliverySnapshot& settings,

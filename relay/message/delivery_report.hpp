@@ -40,9 +40,8 @@ struct ReportFacts {
   std::string user_name;  // the device that submitted it
   WallTime arrival;
   WallTime now;
-  bool original_headers_only = true;
-  // Whole CRLF lines: the original's header; with original_headers_only false (RET=FULL) the whole
-  // message.
+  // Whole CRLF lines. Only the header goes back, also with RET=FULL: a report must arrive where the
+  // scan itself was perhaps too large (less than RFC 3461 §4.3 asks for; relay/README.md).
   std::string original_header;
   std::vector<ReportedRecipient> recipients;
 };
@@ -58,5 +57,8 @@ struct Report {
 };
 
 [[nodiscard]] Report write_report(const ReportFacts& facts);
+
+// What a recipient takes in a report at most, in octets, so that a caller can keep reports small.
+[[nodiscard]] std::size_t reported_bytes_max(const ReportedRecipient& recipient);
 
 }  // namespace postern::message

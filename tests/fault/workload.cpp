@@ -285,7 +285,7 @@ void Client::record(QueueState& after) {
   if (random_.one_in(4)) {
     const Recipe recipe = ledger_.new_message(random_.between(100, 2'000), false);
     Bytes unused;
-    record.report = ledger_.mail().make(recipe, unused);
+    record.reports.push_back(ledger_.mail().make(recipe, unused));
     report = recipe.number;
   }
   if (!store_->record(record)) return;

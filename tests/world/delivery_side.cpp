@@ -193,8 +193,8 @@ void Relay::conclude(Attempt& attempt) {
             } else {
               scheduler_->finished(record.id);
             }
-            if (record.report) {
-              scheduler_->add(storage::summary_of(*record.report), next_hop, timeline_.now());
+            for (const auto& report : record.reports) {
+              scheduler_->add(storage::summary_of(report), next_hop, timeline_.now());
             }
             arm();
             tick();
@@ -233,11 +233,11 @@ void Relay::add_report(const Attempt& attempt, storage::AttemptRecord& record,
   Bytes unused;
   smtp::Recipient owner;
   owner.mailbox = smtp::parse_mailbox(owner_address, false).value_or(smtp::Mailbox{});
-  record.report.emplace();
-  record.report->id = id;
-  record.report->sender = queue::to_stored(smtp::Sender{});
-  record.report->recipients = queue::to_stored(std::vector{owner});
-  seal(*record.report, report.header + "\r\n" + report.body, unused);
+  storage::NewMessage& letter = record.reports.emplace_back();
+  letter.id = id;
+  letter.sender = queue::to_stored(smtp::Sender{});
+  letter.recipients = queue::to_stored(std::vector{owner});
+  seal(letter, report.header + "\r\n" + report.body, unused);
 }
 
 }  // namespace postern::world

@@ -33,6 +33,39 @@ TEST_F(DeliveryFaultsTest, TellsTheSenderOfAFailureHoweverLargeTheHeaderIs) {
   EXPECT_FALSE(logged("attempt-not-recorded"));
 }
 
+// However many recipients fail with however many words: each is reported, in as many reports as it
+// takes for each to fit its row.
+TEST_F(DeliveryFaultsTest, ReportsEveryRecipientHoweverManyFail) {
+  ScriptedUpstream& upstream = make_upstream();
+  std::string words;
+  for (int i = 0; i < 240; ++i) words += "\xC3\xA4";
+  upstream.script = [&words](const Dialogue&, std::string_view command) -> Answer {
+    const bool told = command.starts_with("RCPT TO:<scan@");
+    return command.starts_with("RCPT") && !told ? Answer("550 5.1.1 " + words) : polite;
+  };
+  add_upstream("far", upstream);
+  add_route("*", {"far"});
+  start_engine();
+  std::vector<std::string> recipients;
+  for (int i = 0; i < 100; ++i) {
+    recipients.push_back("r" + std::to_string(1'000 + i) + std::string(50, 'r') + "@" +
+                         std::string(60, 'd') + "." + std::string(60, 'd') + ".example");
+  }
+  const QueueId id = queue({.recipients = recipients});
+  ASSERT_TRUE(until_gone(id)) << log_text();
+  const auto missing = [&] {
+    return std::ranges::count_if(recipients, [&](const std::string& address) {
+      return std::ranges::none_of(upstream.messages, [&](const std::string& report) {
+        return report.contains("Final-Recipient: rfc822;\r\n " + address) ||
+               report.contains("Final-Recipient: rfc822; " + address);
+      });
+    });
+  };
+  EXPECT_TRUE(until([&] { return missing() == 0; })) << missing() << " of 100 are not reported";
+  EXPECT_GT(upstream.messages.size(), 1U) << "one report took them all, so nothing was shown";
+  EXPECT_FALSE(logged("attempt-not-recorded"));
+}
+
 // An upstream that says nothing holds a bounded part of the engine's attempts.
 TEST_F(DeliveryFaultsTest, RelaysToOneUpstreamWhileAnotherStalls) {
   ScriptedUpstream& stalling = make_upstream();

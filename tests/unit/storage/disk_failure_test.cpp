@@ -18,7 +18,7 @@ TEST(FullDisk, RefusesNewMailBelowTheFloorAndStillRecordsOutcomes) {
   EXPECT_EQ(commit_message(*store, make_message(2)).error().kind, ErrorKind::no_space);
   ASSERT_TRUE(store->begin());
   AttemptRecord record = make_record(1, RecipientState::failed, RecipientState::failed);
-  record.report = make_message(3);
+  record.reports = {make_message(3)};
   EXPECT_TRUE(store->record(record));
   EXPECT_TRUE(store->commit());
   EXPECT_TRUE(store->load(QueueId{3}));

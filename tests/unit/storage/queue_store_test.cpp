@@ -156,7 +156,7 @@ TEST_F(QueueStoreTest, RemovesAMessageWhenNobodyWaitsForItAnyMore) {
 TEST_F(QueueStoreTest, StoresTheReportInTheSameCommitThatRemovesTheMessage) {
   ASSERT_TRUE(commit_message(*store, make_message(1)));
   AttemptRecord record = make_record(1, RecipientState::failed, RecipientState::failed);
-  record.report = make_message(2);
+  record.reports = {make_message(2)};
   ASSERT_TRUE(commit_record(record));
   reopen();
   EXPECT_FALSE(store->load(QueueId{1}));
@@ -167,7 +167,7 @@ TEST_F(QueueStoreTest, KeepsTheMessageAsItWasWhenItsReportCannotBeStored) {
   ASSERT_TRUE(commit_message(*store, make_message(1)));
   ASSERT_TRUE(commit_message(*store, make_message(2)));
   AttemptRecord record = make_record(1, RecipientState::failed, RecipientState::failed);
-  record.report = make_message(2);
+  record.reports = {make_message(2)};
   EXPECT_EQ(commit_record(record).error().kind, ErrorKind::exists);
   const auto loaded = store->load(QueueId{1});
   ASSERT_TRUE(loaded);
