@@ -1,6 +1,8 @@
 // Base64 (RFC 4648 §4) and hexadecimal, strict both.
 #include "relay/base/encoding.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdint>
 
@@ -28,6 +30,23 @@ std::uint8_t hex_value(char c) {
   if (c >= 'a' && c <= 'f') return static_cast<std::uint8_t>(c - 'a' + 10);
   if (c >= 'A' && c <= 'F') return static_cast<std::uint8_t>(c - 'A' + 10);
   return no_digit;
+}
+
+// The code point that starts at `at` of valid UTF-8; `at` moves behind it.
+std::uint32_t take_code_point(std::string_view text, std::size_t& at) {
+  const auto first = static_cast<unsigned char>(text[at++]);
+  std::uint32_t point = first;
+  if (first >= 0xF0U) {
+    point = first & 0x07U;
+  } else if (first >= 0xE0U) {
+    point = first & 0x0FU;
+  } else if (first >= 0xC0U) {
+    point = first & 0x1FU;
+  }
+  while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U) {
+    point = (point << 6U) | (static_cast<unsigned char>(text[at++]) & 0x3FU);
+  }
+  return point;
 }
 
 }  // namespace
@@ -96,6 +115,21 @@ std::optional<Bytes> decode_hex(std::string_view text) {
     bytes.push_back(static_cast<std::byte>(high << 4 | low));
   }
   return bytes;
+}
+
+std::string encode_utf8_address(std::string_view address) {
+  std::string encoded;
+  std::size_t at = 0;
+  while (at < address.size()) {
+    const char c = address[at];
+    if (c > ' ' && c <= '~' && c != '+' && c != '=' && c != '\\') {
+      encoded += c;
+      ++at;
+      continue;
+    }
+    encoded += fmt::format("\\x{{{:02X}}}", take_code_point(address, at));
+  }
+  return encoded;
 }
 
 }  // namespace postern

@@ -34,6 +34,18 @@ bool is_ascii(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
+bool holds_control(std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c < ' ' || c == 0x7F) return true;
+    // U+0080 to U+009F are C2 80 to C2 9F (RFC 3629 §3).
+    if (c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 bool is_valid_utf8(std::string_view text) {
   // The well-formed sequences of RFC 3629 §4: the first octet fixes the length and the range of the
   // second, which is what rules out overlong forms, surrogates and values beyond U+10FFFF.

@@ -23,6 +23,8 @@ namespace postern {
 [[nodiscard]] bool is_ascii(std::string_view text);
 [[nodiscard]] bool is_valid_utf8(
     std::string_view text);  // RFC 3629: no surrogates, no overlong forms
+// C0, DEL, or C1 as UTF-8 writes it: some terminals obey them, so no name or address may hold one.
+[[nodiscard]] bool holds_control(std::string_view text);
 
 // The whole text as a decimal number; nothing for an empty text, a sign, a space or an overflow.
 template <class Number>

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "relay/base/encoding.hpp"
 #include "relay/base/text.hpp"
 #include "relay/message/report_text.hpp"
 #include "relay/message/report_words.hpp"
@@ -51,7 +52,6 @@ std::string_view outcome_words(ReportAction action) {
 }
 
 // --- The part for people.
-// ---------------------------------------------------------------------------
 
 std::string recipient_text(const ReportedRecipient& recipient) {
   const StatusWords words = words_for(recipient.action, recipient.status);
@@ -94,7 +94,6 @@ std::string text_for_people(const ReportFacts& facts) {
 }
 
 // --- The part for machines.
-// ----------------------------------------------------------------------------
 
 std::string_view action_keyword(ReportAction action) {  // RFC 3464 §2.3.3
   switch (action) {
@@ -124,7 +123,8 @@ std::string status_code(const ReportedRecipient& recipient) {
 // "rfc822; anna@far.example" or, where it is needed, the type of RFC 6533 §3.
 std::string typed_address(std::string_view address, bool utf8) {
   if (is_ascii(address)) return "rfc822; " + clean_text(address);
-  return "utf-8; " + (utf8 ? clean_text(address) : encode_utf8_address(address));
+  if (utf8 || !is_valid_utf8(address)) return "utf-8; " + clean_text(address);
+  return "utf-8; " + encode_utf8_address(address);
 }
 
 // "rfc822;anna@far.example" as ORCPT said it.
@@ -178,7 +178,6 @@ std::string status_fields(const ReportFacts& facts, bool utf8) {
 }
 
 // --- The parts put together.
-// -------------------------------------------------------------------------
 
 bool has_long_line(std::string_view text) {
   while (!text.empty()) {
@@ -214,12 +213,6 @@ Part status_part(const ReportFacts& facts, bool utf8) {
 Part original_part(const ReportFacts& facts, bool utf8) {
   const std::string& original = facts.original_header;
   const bool eight_bit = !is_ascii(original);
-  if (!facts.original_headers_only) {
-    // A whole message may not be encoded again (RFC 2046 §5.2.1), only labelled.
-    return {std::string("Content-Type: ") + (utf8 ? "message/global" : "message/rfc822") + "\r\n" +
-                (eight_bit ? "Content-Transfer-Encoding: 8bit\r\n" : ""),
-            original};
-  }
   if (!eight_bit && !has_long_line(original)) {
     return {"Content-Type: text/rfc822-headers\r\n", original};
   }
@@ -251,6 +244,19 @@ std::string choose_boundary(std::string_view token, const std::vector<Part>& par
 }
 
 }  // namespace
+
+std::size_t reported_bytes_max(const ReportedRecipient& recipient) {
+  const auto shown = [](std::size_t octets) { return std::min(octets, quoted_text_bytes_max); };
+  const std::size_t words = shown(recipient.address.size()) + shown(recipient.diagnostic.size()) +
+                            shown(recipient.remote_mta.size());
+  // The part for people is encoded where an octet of it is not ASCII, three for one (RFC 2045
+  // §6.7); in the part for machines an address grows at most so, and lines are folded.
+  constexpr std::size_t encoded = 3;
+  constexpr std::size_t fixed_words = 1'600;
+  return encoded * words + encoded * recipient.address.size() +
+         (recipient.original_recipient ? encoded * recipient.original_recipient->size() : 0) +
+         2 * words + fixed_words;
+}
 
 Report write_report(const ReportFacts& facts) {
   Report report;

@@ -24,23 +24,6 @@ std::string_view take_word(std::string_view& rest) {
   return word;
 }
 
-// The code point that starts at `at` of valid UTF-8; `at` moves behind it.
-std::uint32_t take_code_point(std::string_view text, std::size_t& at) {
-  const auto first = static_cast<unsigned char>(text[at++]);
-  std::uint32_t point = first;
-  if (first >= 0xF0U) {
-    point = first & 0x07U;
-  } else if (first >= 0xE0U) {
-    point = first & 0x0FU;
-  } else if (first >= 0xC0U) {
-    point = first & 0x1FU;
-  }
-  while (at < text.size() && is_continuation(text[at])) {
-    point = (point << 6U) | (static_cast<unsigned char>(text[at++]) & 0x3FU);
-  }
-  return point;
-}
-
 }  // namespace
 
 std::string clean_text(std::string_view text) {
@@ -129,29 +112,6 @@ std::string encode_quoted_printable(std::string_view text) {
       encoded += digits[octet & 0x0FU];
     }
     columns += width;
-  }
-  return encoded;
-}
-
-std::string encode_utf8_address(std::string_view address) {
-  if (is_ascii(address) || !is_valid_utf8(address)) return clean_ascii(address);
-  std::string encoded;
-  std::size_t at = 0;
-  while (at < address.size()) {
-    const char c = address[at];
-    if (c > ' ' && c <= '~' && c != '+' && c != '=' && c != '\\') {
-      encoded += c;
-      ++at;
-      continue;
-    }
-    std::uint32_t point = take_code_point(address, at);
-    std::string hexadecimal;
-    do {
-      hexadecimal.insert(hexadecimal.begin(), digits[point & 0x0FU]);
-      point >>= 4U;
-    } while (point > 0);
-    if (hexadecimal.size() == 1) hexadecimal.insert(0, "0");
-    encoded += "\\x{" + hexadecimal + "}";
   }
   return encoded;
 }

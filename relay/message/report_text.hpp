@@ -28,8 +28,4 @@ inline constexpr std::size_t quoted_text_bytes_max = 512;  // a peer's words in 
 // RFC 2045 §6.7; `text` consists of CRLF lines.
 [[nodiscard]] std::string encode_quoted_printable(std::string_view text);
 
-// RFC 6533 §3 utf-8-addr-xtext: an international address in ASCII, "\x{E4}" for what is outside of
-// it.
-[[nodiscard]] std::string encode_utf8_address(std::string_view address);
-
 }  // namespace postern::message

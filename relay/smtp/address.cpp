@@ -29,14 +29,8 @@ bool is_dot_string(std::string_view text) {
   return previous != '.';
 }
 
-// Non-ASCII text: well-formed, and without the C1 controls, which some terminals and logs obey.
 bool is_acceptable_utf8(std::string_view text, bool allow_utf8) {
-  if (is_ascii(text)) return true;
-  if (!allow_utf8 || !is_valid_utf8(text)) return false;
-  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
-    if (text[i] == '\xC2' && static_cast<unsigned char>(text[i + 1]) < 0xA0) return false;
-  }
-  return true;
+  return is_ascii(text) || (allow_utf8 && is_valid_utf8(text) && !holds_control(text));
 }
 
 // A quoted string at the start of `text`, unquoted; `text` is left behind its closing quote.

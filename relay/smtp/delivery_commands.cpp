@@ -3,18 +3,12 @@
 
 #include <algorithm>
 
+#include "relay/base/encoding.hpp"
+#include "relay/base/text.hpp"
+#include "relay/smtp/envelope_parameters.hpp"
+
 namespace postern::smtp {
 namespace {
-
-constexpr std::size_t envelope_id_bytes_max = 100;         // RFC 3461 §4.4
-constexpr std::size_t original_recipient_bytes_max = 500;  // RFC 3461 §4.2
-
-// The grammar lets no such address in; were one to come out of a damaged queue, it must not become
-// a second command.
-bool holds_control(std::string_view text) {
-  return std::ranges::any_of(
-      text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
-}
 
 std::string notify_parameter(const NotifyWishes& wishes) {
   if (!wishes.given) return {};
@@ -26,12 +20,14 @@ std::string notify_parameter(const NotifyWishes& wishes) {
   return list.empty() ? std::string() : " NOTIFY=" + list.substr(1);
 }
 
-// "rfc822;anna@far.example": the type stays, the address becomes xtext (RFC 3461 §4.2).
+// "rfc822;anna@far.example": the type stays, the address is encoded (RFC 3461 §4.2, RFC 6533 §3).
 std::string original_recipient_parameter(std::string_view original) {
   const std::size_t semicolon = original.find(';');
-  if (semicolon == std::string_view::npos || semicolon == 0) return {};
-  const std::string value = encode_xtext(original.substr(0, semicolon)) + ";" +
-                            encode_xtext(original.substr(semicolon + 1));
+  if (semicolon == std::string_view::npos || semicolon == 0 || !is_valid_utf8(original)) return {};
+  const std::string_view address = original.substr(semicolon + 1);
+  const std::string value =
+      encode_xtext(original.substr(0, semicolon)) + ";" +
+      (is_ascii(address) ? encode_xtext(address) : encode_utf8_address(address));
   return value.size() > original_recipient_bytes_max ? std::string() : " ORCPT=" + value;
 }
 
@@ -111,6 +107,8 @@ std::optional<Reply> missing_extension(const Envelope& envelope, std::uint64_t c
                           " octets; the next mail server takes at most " +
                           std::to_string(*upstream.message_bytes_max));
   }
+  // The grammar lets no such address in; were one to come out of a damaged queue, it must not
+  // become a second command.
   const bool unsafe = holds_control(envelope.sender.reverse_path.text()) ||
                       std::ranges::any_of(envelope.recipients, [](const Recipient& recipient) {
                         return holds_control(recipient.mailbox.text());

@@ -15,12 +15,6 @@ using Fault = std::unexpected<Reply>;
 
 Fault bad_parameter(std::string text) { return Fault(make_reply(501, {5, 5, 4}, std::move(text))); }
 
-bool is_printable(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) >= 0x80 || (c >= ' ' && c <= '~');
-  });
-}
-
 // The path's inside; `text` is left behind its '>'. A '>' or '<' within a quoted string does not
 // count.
 std::optional<std::string_view> take_path(std::string_view& text) {
@@ -109,7 +103,7 @@ ParsedOrReply<std::uint64_t> parse_size(std::string_view value) {
 ParsedOrReply<std::string> parse_envelope_id(std::string_view value) {
   if (value.size() > envelope_id_bytes_max) return bad_parameter("ENVID is too long");
   auto decoded = decode_xtext(value);
-  if (!decoded || !is_ascii(*decoded) || !is_printable(*decoded)) {
+  if (!decoded || !is_ascii(*decoded) || holds_control(*decoded)) {
     return bad_parameter("ENVID is no xtext of printable characters (RFC 3461)");
   }
   return std::move(*decoded);
@@ -127,8 +121,8 @@ ParsedOrReply<std::string> parse_original_recipient(std::string_view value) {
     return is_letter(c) || is_digit(c) || c == '-';
   });
   const auto address = decode_xtext(value.substr(semicolon + 1));
-  if (!type_is_atom || !address || address->empty() || !is_printable(*address) ||
-      !is_valid_utf8(*address)) {
+  if (!type_is_atom || !address || address->empty() || !is_valid_utf8(*address) ||
+      holds_control(*address)) {
     return fault;
   }
   return std::string(type) + ";" + *address;

@@ -11,10 +11,8 @@ namespace postern::smtp {
 namespace {
 
 std::expected<void, SaslFault> check_user_name(std::string_view name) {
-  const bool controls = std::any_of(name.begin(), name.end(), [](char c) {
-    return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
-  });
-  if (name.empty() || name.size() > user_name_bytes_max || controls || !is_valid_utf8(name)) {
+  if (name.empty() || name.size() > user_name_bytes_max || !is_valid_utf8(name) ||
+      holds_control(name)) {
     return std::unexpected(SaslFault::credential);
   }
   return {};

@@ -23,6 +23,14 @@ TEST(Text, TrimTakesSpaceAndTabOnly) {
   EXPECT_EQ(trim("   "), "");
 }
 
+TEST(Text, ControlsAreC0DelAndC1AsUtf8WritesIt) {
+  EXPECT_FALSE(holds_control(""));
+  EXPECT_FALSE(holds_control("a ~ \xC2\xA0 \xC3\x80 \xE2\x80\x93"));
+  for (const auto text : {"\0"sv, "a\r"sv, "\x1F"sv, "\x7F"sv, "a\xC2\x80"sv, "\xC2\x9F z"sv}) {
+    EXPECT_TRUE(holds_control(text)) << text;
+  }
+}
+
 TEST(Text, Utf8OfRfc3629Section4) {
   EXPECT_TRUE(is_valid_utf8("plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x93\xA7 \xF4\x8F\xBF\xBF"));
   EXPECT_FALSE(is_valid_utf8("\xC0\x80"));          // overlong NUL

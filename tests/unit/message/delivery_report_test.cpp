@@ -189,15 +189,6 @@ TEST(DeliveryReport, UsesTheGlobalTypesForAnInternationalSender) {  // RFC 6533 
   EXPECT_TRUE(is_valid_utf8(report.header + report.body));
 }
 
-TEST(DeliveryReport, ReturnsTheWholeMessageWhenAskedFor) {  // RFC 3461 §4.3 RET=FULL
-  ReportFacts given = facts();
-  given.original_headers_only = false;
-  given.original_header += "\r\nthe body\r\n";
-  const auto parts = parts_of(write_report(given));
-  EXPECT_TRUE(contains(parts[2], "Content-Type: message/rfc822\r\n"));
-  EXPECT_TRUE(contains(parts[2], "\r\n\r\nthe body"));
-}
-
 TEST(ReportText, FoldsAndWrapsAtTheMargin) {
   std::string words;
   for (int i = 0; i < 60; ++i) words += "word ";

@@ -146,8 +146,8 @@ TEST(RcptArguments, NotifyAndOrcptOfRfc3461) {
        {"TO:<a@b> NOTIFY=", "TO:<a@b> NOTIFY=NEVER,SUCCESS", "TO:<a@b> NOTIFY=ALWAYS",
         "TO:<a@b> NOTIFY", "TO:<a@b> NOTIFY=SUCCESS,", "TO:<a@b> ORCPT=anna", "TO:<a@b> ORCPT=;x",
         "TO:<a@b> ORCPT=rfc822;", "TO:<a@b> ORCPT=rfc822;a+0D+0ABcc:x", "TO:<a@b> ORCPT=rfc822;+ff",
-        "TO:<a@b> ORCPT=rfc822;+FF", "TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER",
-        "TO:<a@b>NOTIFY=NEVER"}) {
+        "TO:<a@b> ORCPT=rfc822;+FF", "TO:<a@b> ORCPT=utf-8;a+C2+9Bb",
+        "TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER", "TO:<a@b>NOTIFY=NEVER"}) {
     EXPECT_EQ(rcpt(arguments), "501 5.5.4") << arguments;
   }
   EXPECT_EQ(rcpt("TO:<a@b> ORCPT=rfc822;" + std::string(493, 'a')), "ok");

@@ -39,6 +39,7 @@ TEST(Sasl, UserNamesAreBoundedAndClean) {
                   "a\nb\0p"sv),
             "credential");
   EXPECT_EQ(plain("\0a\xFF\0p"sv), "credential");
+  EXPECT_EQ(plain("\0a\xC2\x9B\0p"sv), "credential");  // C1: a terminal would obey it
   const std::string long_name(255, 'u');
   EXPECT_EQ(plain(std::string(1, '\0') + long_name + std::string(1, '\0') + "p"), long_name + "/p");
   EXPECT_EQ(plain(std::string(1, '\0') + long_name + "u" + std::string(1, '\0') + "p"),
