@@ -170,25 +170,14 @@ class AddressListParser {
     return local;
   }
 
+  // A route before the address (RFC 5322 §4.4 obs-route) is no mailbox here: readers disagree on
+  // where it ends, and so on who the author is.
   bool take_mailbox() {
     if (token_.is('@')) return take_domain_and_store();
     if (!token_.is('<')) return false;
     advance();
-    if (token_.is('@') && !skip_route()) return false;
     if (!take_phrase() || !token_.is('@') || !take_domain_and_store()) return false;
     if (!token_.is('>')) return false;
-    advance();
-    return true;
-  }
-
-  // obs-route: "@one.example,@two.example:" before the address, without meaning today.
-  bool skip_route() {
-    while (token_.is('@') || token_.is(',')) {
-      const bool at = token_.is('@');
-      advance();
-      if (at && take_domain().empty()) return false;
-    }
-    if (!token_.is(':')) return false;
     advance();
     return true;
   }

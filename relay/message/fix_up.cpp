@@ -152,6 +152,11 @@ Result<> fix_up(Header& header, const SubmissionFacts& facts) {
     return fail(ErrorKind::invalid, std::string(operation),
                 "the message has more than one From field");
   }
+  // RFC 5322 §3.6. Rights to send are judged by the one Sender; a reader may show the other.
+  if (header.count("Sender") > 1) {
+    return fail(ErrorKind::invalid, std::string(operation),
+                "the message has more than one Sender field");
+  }
   header.remove("Bcc");
   header.remove("Resent-Bcc");
   header.remove("Return-Path");

@@ -100,7 +100,8 @@ struct SubmissionFacts {
 // Removes Bcc, Return-Path and an Authentication-Results in our name (RFC 8601 §5), adds Date and
 // Message-ID where missing, prepends Received (RFC 5321 §4.4, RFC 3848). An Error's detail is fit
 // for a 554 reply: ErrorKind::unsupported is a loop, more than received_fields_max Received fields
-// ("554 5.4.6"); ErrorKind::invalid is no From field or several ("554 5.6.0").
+// ("554 5.4.6"); ErrorKind::invalid is no From field or several, or several Sender fields
+// ("554 5.6.0").
 [[nodiscard]] Result<> fix_up(Header& header, const SubmissionFacts& facts);
 
 // Mailboxes in the From (or Sender) field as "local@domain" texts (RFC 5322 §3.4): groups, quoted

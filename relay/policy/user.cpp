@@ -61,24 +61,25 @@ std::optional<smtp::Reply> check_recipient(const User& user, const smtp::Mailbox
                           "; add the address to recipients in the relay's configuration");
 }
 
-std::optional<smtp::Reply> check_header_from(
-    const User& user, const std::optional<std::vector<std::string>>& addresses) {
+std::optional<smtp::Reply> check_author_field(
+    const User& user, std::string_view field_name,
+    const std::optional<std::vector<std::string>>& addresses) {
+  const std::string field = std::string(field_name) + " field";
   if (!addresses || addresses->empty()) {
-    return refuse(user,
-                  "sent a message whose From field holds no address that can be understood; set "
-                  "the device's sender address to a full mail address");
+    return refuse(user, "sent a message whose " + field +
+                            " holds no address that can be understood; set the device's sender "
+                            "address to a full mail address");
   }
   for (const std::string& address : *addresses) {
     const auto mailbox = smtp::parse_mailbox(address, true);
     if (!mailbox) {
-      return refuse(user, "may not send with " + shown(address) +
-                              " in the From field, which is no mail address; set the device's "
-                              "sender address to a full mail address");
+      return refuse(user, "may not send with " + shown(address) + " in the " + field +
+                              ", which is no mail address; set the device's sender address to a "
+                              "full mail address");
     }
     if (any_matches(user.senders, *mailbox)) continue;
-    return refuse(user, "may not send with " + shown(mailbox->text()) +
-                            " in the From field; add the address to senders in the relay's "
-                            "configuration");
+    return refuse(user, "may not send with " + shown(mailbox->text()) + " in the " + field +
+                            "; add the address to senders in the relay's configuration");
   }
   return std::nullopt;
 }

@@ -49,9 +49,11 @@ using UserDirectory = std::map<std::string, User, std::less<>>;
                                                       const smtp::ReversePath& sender);
 [[nodiscard]] std::optional<smtp::Reply> check_recipient(const User& user,
                                                          const smtp::Mailbox& recipient);
-// Header From (and Sender where present): every mailbox must be among the user's senders;
-// `addresses` is what message::addresses_in() found, nothing when the field cannot be understood.
-[[nodiscard]] std::optional<smtp::Reply> check_header_from(
-    const User& user, const std::optional<std::vector<std::string>>& addresses);
+// A header field that names the author, `field_name` being "From" or "Sender": every mailbox must
+// be among the user's senders; `addresses` is what message::addresses_in() found, nothing when the
+// field cannot be understood.
+[[nodiscard]] std::optional<smtp::Reply> check_author_field(
+    const User& user, std::string_view field_name,
+    const std::optional<std::vector<std::string>>& addresses);
 
 }  // namespace postern::policy

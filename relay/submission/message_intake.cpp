@@ -106,7 +106,7 @@ void MessageIntake::header_complete() {
     const message::HeaderField* const field = header_.find(name);
     if (field == nullptr) continue;  // a missing From is fix_up's to refuse; Sender is optional
     const auto addresses = message::addresses_in(*field);
-    if (auto refusal = policy::check_header_from(user->second, addresses)) {
+    if (auto refusal = policy::check_author_field(user->second, name, addresses)) {
       refuse(std::move(*refusal));
       return;
     }
@@ -208,7 +208,7 @@ void MessageIntake::answer_refusal() {
 }
 
 struct MessageIntake::Signing {
-  std::vector<std::shared_ptr<const crypto::DkimKey>> keys;
+  policy::SigningKeys keys;
   std::string header;  // unsigned
   std::vector<std::string> field_octets;
   crypto::Sha256Digest body_hash{};
@@ -237,7 +237,7 @@ void MessageIntake::finish(Callback<smtp::Reply> done) {
 // RSA takes milliseconds, so signatures are made on the pool (relay/README.md, "Threads").
 void MessageIntake::sign() {
   auto signing = std::make_unique<Signing>();
-  signing->keys = signing_keys(policy_->dkim_keys, from_domain_);
+  signing->keys = policy::signing_keys(policy_->dkim_keys, from_domain_);
   signing->header = header_.octets();
   signing->body_hash = body_hasher_.finish();
   signing->unix_seconds =
@@ -263,6 +263,10 @@ void MessageIntake::sign() {
       },
       [this, alive = alive_, signing = std::move(signing)]() mutable {
         if (!*alive || refused_) return;
+        if (signing->error && signing->error->kind == ErrorKind::invalid) {  // it stays so
+          refuse(smtp::make_reply(554, {5, 6, 0}, signing->error->detail));
+          return;
+        }
         if (signing->error) {
           // An unsigned message would be refused or filtered far from here, where nobody learns
           // why.

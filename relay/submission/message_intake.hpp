@@ -10,7 +10,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,7 +54,6 @@ class MessageIntake {
   [[nodiscard]] bool window_full() const { return spooling_bytes_ >= spool_window_bytes_max; }
   // Everything so far, for the day's amount of bytes.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
-  [[nodiscard]] QueueId id() const { return id_; }
   // No more content: sign, seal, commit, answer.
   void finish(Callback<smtp::Reply> done);
 

@@ -54,7 +54,6 @@ TEST(AddressList, KeepsQuotesOnlyWhereTheyAreNeeded) {
 }
 
 TEST(AddressList, ReadsObsoleteForms) {  // RFC 5322 §4.4
-  EXPECT_EQ(in("<@one.example,@two.example:a@b.example>"), Addresses{"a@b.example"});
   EXPECT_EQ(in("a . b @ c . example"), Addresses{"a.b@c.example"});
   EXPECT_EQ(in(" , a@b.example,,"), Addresses{"a@b.example"});
 }
@@ -95,6 +94,8 @@ TEST(AddressList, GivesNothingInDoubt) {
                                        "A: B <a@b.example>; C",
                                        "\\a@b.example",
                                        "<@one.example a@b.example>",
+                                       "<@one.example,@two.example:a@b.example>",
+                                       "Boss <@boss@bank.example:a@b.example>",
                                        "a@b.example\x01",
                                        "\"a\x01\"@b.example"}) {
     EXPECT_EQ(in(value), std::nullopt) << value;

@@ -137,6 +137,14 @@ TEST(FixUp, RefusesNoFromAndSeveral) {  // RFC 5322 §3.6
   }
 }
 
+TEST(FixUp, RefusesSeveralSenders) {  // RFC 5322 §3.6: only one would be judged
+  Header header = header_of("From: a@b\r\nSender: a@b\r\nSENDER: boss@b\r\n");
+  const auto result = fix_up(header, facts());
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().kind, ErrorKind::invalid);
+  EXPECT_NE(result.error().detail.find("Sender"), std::string::npos);
+}
+
 TEST(FixUp, RefusesALoop) {  // RFC 5321 §6.3
   std::string block(complete);
   for (std::size_t i = 0; i < received_fields_max; ++i) block += "Received: by x; date\r\n";

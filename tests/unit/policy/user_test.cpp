@@ -83,7 +83,7 @@ TEST(User, AnEmptyListNeverMeansEverything) {
   user.recipients.clear();
   EXPECT_TRUE(check_sender(user, from("scan@office.example")));
   EXPECT_TRUE(check_recipient(user, mailbox("anna@far.example")));
-  EXPECT_TRUE(check_header_from(user, Addresses({"scan@office.example"})));
+  EXPECT_TRUE(check_author_field(user, "From", Addresses({"scan@office.example"})));
 }
 
 TEST(User, MaySendToItsRecipientsOnly) {
@@ -97,25 +97,33 @@ TEST(User, MaySendToItsRecipientsOnly) {
 }
 
 TEST(HeaderFrom, IsAcceptedWhenEveryMailboxIsASender) {
-  EXPECT_EQ(check_header_from(copier(), Addresses({"scan@office.example"})), std::nullopt);
-  EXPECT_EQ(
-      check_header_from(copier(), Addresses({"scan@office.example", "x@copiers.office.example"})),
-      std::nullopt);
+  EXPECT_EQ(check_author_field(copier(), "From", Addresses({"scan@office.example"})), std::nullopt);
+  EXPECT_EQ(check_author_field(copier(), "From",
+                               Addresses({"scan@office.example", "x@copiers.office.example"})),
+            std::nullopt);
 }
 
 TEST(HeaderFrom, IsRefusedWhenOneMailboxIsNot) {
-  const auto reply =
-      check_header_from(copier(), Addresses({"scan@office.example", "boss@office.example"}));
+  const auto reply = check_author_field(copier(), "From",
+                                        Addresses({"scan@office.example", "boss@office.example"}));
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->text(),
             "550 5.7.1 user copier-2 may not send with boss@office.example in the From field; add "
             "the address to senders in the relay's configuration");
 }
 
+TEST(HeaderFrom, ARefusalNamesTheField) {
+  const auto reply = check_author_field(copier(), "Sender", Addresses({"boss@office.example"}));
+  ASSERT_TRUE(reply);
+  EXPECT_NE(reply->text().find("boss@office.example in the Sender field;"), std::string::npos);
+  EXPECT_NE(check_author_field(copier(), "Sender", Addresses())->text().find("whose Sender field"),
+            std::string::npos);
+}
+
 TEST(HeaderFrom, IsRefusedWhenItCannotBeUnderstood) {
   for (const auto& addresses : {Addresses(), Addresses(std::vector<std::string>()),
                                 Addresses({"scan"}), Addresses({"scan@office.example", ""})}) {
-    const auto reply = check_header_from(copier(), addresses);
+    const auto reply = check_author_field(copier(), "From", addresses);
     ASSERT_TRUE(reply);
     EXPECT_EQ(reply->code, 550);
     EXPECT_EQ(reply->enhanced, (smtp::EnhancedStatus{5, 7, 1}));
