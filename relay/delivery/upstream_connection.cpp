@@ -61,8 +61,9 @@ void UpstreamConnection::connected(Result<std::unique_ptr<net::Connection>> conn
   connection_->set_events({
       .on_data =
           [this](ByteView octets) {
+            const std::uint64_t before = session_.replies_taken();
             session_.receive(octets);
-            pump();
+            pump(session_.replies_taken() != before);
           },
       .on_tls =
           [this](const crypto::TlsFacts& facts) {
@@ -103,8 +104,9 @@ void UpstreamConnection::quit() {
 }
 
 // Does what the session asks until it waits for the upstream. Handlers may destroy this object:
-// after each one `alive` is asked before anything else.
-void UpstreamConnection::pump() {
+// after each one `alive` is asked before anything else. Without progress the upstream's time goes
+// on running.
+void UpstreamConnection::pump(bool progress) {
   if (pumping_ || ended_) return;
   pumping_ = true;
   const auto alive = alive_;
@@ -115,7 +117,7 @@ void UpstreamConnection::pump() {
   }
   if (!*alive) return;
   pumping_ = false;
-  if (!ended_) arm_timer();
+  if (!ended_ && progress) arm_timer();
 }
 
 void UpstreamConnection::perform(smtp::DeliveryAction action) {

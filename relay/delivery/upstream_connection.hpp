@@ -57,7 +57,7 @@ class UpstreamConnection {
  private:
   void resolved(Result<std::vector<SocketAddress>> addresses);
   void connected(Result<std::unique_ptr<net::Connection>> connection);
-  void pump();
+  void pump(bool progress = true);
   void perform(smtp::DeliveryAction action);
   void feed_content();
   void content_read(Result<Bytes> octets);

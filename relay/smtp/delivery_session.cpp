@@ -24,7 +24,7 @@ std::string upstream_words(const Reply& reply) {
 }
 
 RecipientResult refused_with(const Reply& reply) {
-  return {.kind = RecipientResult::Kind::refused, .reply = reply, .detail = {}};
+  return {.kind = RecipientResult::Kind::refused, .reply = shortened(reply), .detail = {}};
 }
 
 }  // namespace
@@ -39,6 +39,7 @@ struct DeliverySession::Parts {
   std::deque<DeliveryAction> actions;
   std::optional<DeliveryTransaction> transaction;
   std::size_t replies_owed = 0;  // commands sent (and the greeting) minus replies received
+  std::uint64_t replies_taken = 0;
   bool tls_active = false;
 
   void enter(DeliveryState next) { state = next; }
@@ -93,6 +94,7 @@ void DeliverySession::Parts::receive(ByteView input) {
       return;
     }
     const Reply reply = parser.take();
+    ++replies_taken;
     const bool early = owed == 0 && replies_owed > 0 && reply.code != 421;
     if (owed > 0) --owed;
     if (replies_owed > 0) --replies_owed;
@@ -168,7 +170,8 @@ void DeliverySession::Parts::run(DeliveryStep step, const Reply& reply) {
       return fail(Failure::upstream_refused, &reply,
                   "the upstream refused the message while it was being sent: " + reply.text());
     case DeliveryStep::accept_message:
-      transaction->settle({.kind = RecipientResult::Kind::accepted, .reply = reply, .detail = {}});
+      transaction->settle(
+          {.kind = RecipientResult::Kind::accepted, .reply = shortened(reply), .detail = {}});
       return finish_transaction(false);
     case DeliveryStep::refuse_message:
       transaction->settle(refused_with(reply));
@@ -346,7 +349,7 @@ void DeliverySession::Parts::fail(Failure kind, const Reply* reply, std::string 
     const bool after_dot = state == DeliveryState::dot;
     RecipientResult result{.detail = detail, .perhaps_delivered = after_dot};
     if (after_dot) result.detail += "; this was after the final dot, it may arrive twice";
-    if (reply != nullptr) result.reply = *reply;
+    if (reply != nullptr) result.reply = shortened(*reply);
     transaction->settle(result);
     actions.emplace_back(TransactionDone{transaction->take_results()});
     transaction.reset();
@@ -354,7 +357,7 @@ void DeliverySession::Parts::fail(Failure kind, const Reply* reply, std::string 
   enter(DeliveryState::closed);
   settings.password = Secret();
   SessionFailed failed{kind, std::nullopt, std::move(detail)};
-  if (reply != nullptr) failed.reply = *reply;
+  if (reply != nullptr) failed.reply = shortened(*reply);
   actions.emplace_back(std::move(failed));
 }
 
@@ -432,7 +435,7 @@ std::optional<std::size_t> DeliverySession::transactions_max() const {
   return parts_->upstream.transactions_max;
 }
 
-bool DeliverySession::idle() const { return parts_->state == DeliveryState::ready; }
+std::uint64_t DeliverySession::replies_taken() const { return parts_->replies_taken; }
 std::string_view DeliverySession::state_name() const { return delivery_row(parts_->state).name; }
 
 }  // namespace postern::smtp

@@ -109,7 +109,9 @@ class DeliverySession {
 
   // How long the upstream may be silent in this state (RFC 5321 §4.5.3.2); nothing when idle.
   [[nodiscard]] std::optional<Duration> timeout() const;
-  [[nodiscard]] bool idle() const;
+  // Whole replies so far. Only they are progress: octets that trickle in must not put the timeout
+  // off for ever.
+  [[nodiscard]] std::uint64_t replies_taken() const;
   // Of EHLO's answer: the wishes for reports were passed on, so the upstream reports success
   // (RFC 3461 §5.2.1); transactions that one connection may carry (RFC 9422 MAILMAX).
   [[nodiscard]] bool passes_on_report_wishes() const;

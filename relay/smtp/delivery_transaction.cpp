@@ -27,7 +27,8 @@ void DeliveryTransaction::accept_current() {
 
 void DeliveryTransaction::refuse_current(const Reply& reply) {
   if (current_ >= recipients_ || results_[current_]) return;
-  RecipientResult result{.kind = RecipientResult::Kind::refused, .reply = reply, .detail = {}};
+  RecipientResult result{
+      .kind = RecipientResult::Kind::refused, .reply = shortened(reply), .detail = {}};
   if (result.reply->code == 552) {
     result.reply->code = 452;
     if (result.reply->enhanced) result.reply->enhanced->status_class = 4;

@@ -121,6 +121,17 @@ std::string Reply::text() const {
   return text;
 }
 
+Reply shortened(const Reply& reply) {
+  Reply kept{reply.code, reply.enhanced, {}};
+  std::size_t left = reply_text_bytes_max;
+  for (const std::string& line : reply.lines) {
+    kept.lines.push_back(line.substr(0, left));
+    left -= kept.lines.back().size();
+    if (left == 0) break;
+  }
+  return kept;
+}
+
 Reply make_reply(std::uint16_t code, EnhancedStatus enhanced, std::string_view text) {
   return Reply{code, enhanced, split_lines(text)};
 }

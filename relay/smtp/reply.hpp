@@ -38,8 +38,6 @@ struct Reply {
   std::vector<std::string>
       lines;  // without code and enhanced status code; at least one, may be empty
 
-  [[nodiscard]] bool positive() const { return code >= 200 && code < 300; }
-  [[nodiscard]] bool intermediate() const { return code >= 300 && code < 400; }
   [[nodiscard]] bool transient_failure() const { return code >= 400 && code < 500; }
   [[nodiscard]] bool permanent_failure() const { return code >= 500 && code < 600; }
   // With CRLFs, ready for the wire; octets that must not stand in a reply become '?'.
@@ -50,6 +48,9 @@ struct Reply {
 };
 
 // Makes a reply: make_reply(250, {2, 1, 0}, "sender accepted").
+// As much of a peer's reply as text() shows: what is kept of it for each of many recipients.
+[[nodiscard]] Reply shortened(const Reply& reply);
+
 [[nodiscard]] Reply make_reply(std::uint16_t code, EnhancedStatus enhanced, std::string_view text);
 [[nodiscard]] Reply make_reply(std::uint16_t code,
                                std::string_view text);  // 354, 334, 220, EHLO: none wanted

@@ -15,7 +15,7 @@ TEST(DeliverySession, DeliversAMessageStepByStep) {
   EXPECT_EQ(upstream.say("220 hello\r\n"), "EHLO relay.office.example\r\n");
   EXPECT_EQ(upstream.say("250 upstream.example\r\n"), "");
   EXPECT_EQ(upstream.ready, 1);
-  EXPECT_TRUE(upstream.session.idle());
+  EXPECT_TRUE(upstream.session.state_name() == "ready");
   EXPECT_EQ(upstream.begin(), "MAIL FROM:<scan@office.example>\r\n");
   EXPECT_EQ(upstream.say("250 2.1.0 ok\r\n"), "RCPT TO:<r0@far.example>\r\n");
   EXPECT_EQ(upstream.say("250 2.1.5 ok\r\n"), "RCPT TO:<r1@far.example>\r\n");
@@ -267,6 +267,31 @@ TEST(DeliverySession, SendsParametersWhereTheyAreOffered) {
   EXPECT_EQ(upstream.say("250 ok\r\n"),
             "RCPT TO:<r0@far.example> NOTIFY=SUCCESS,FAILURE,DELAY "
             "ORCPT=rfc822;a+3Db@far.example\r\n");
+}
+
+// RFC 5321 §4.5.3.2: the wait is for a reply, so a part of one must not prolong it.
+TEST(DeliverySession, OnlyAWholeReplyIsProgress) {
+  DeliveryDialogue upstream;
+  upstream.session.connected();
+  const auto before = upstream.session.replies_taken();
+  for (const auto* part : {"2", "20-mail.exam", "ple\r\n220-more\r\n220", " ready"}) {
+    upstream.session.receive(as_bytes(part));
+    EXPECT_EQ(upstream.session.replies_taken(), before) << part;
+  }
+  upstream.session.receive(as_bytes("\r\n"));
+  EXPECT_EQ(upstream.session.replies_taken(), before + 1);
+}
+
+TEST(DeliverySession, AnOriginalRecipientBeyondAsciiTravelsAsAscii) {  // RFC 6533 §3
+  DeliveryDialogue upstream(
+      {.user_name = {}, .capabilities = "250-SMTPUTF8\r\n250-DSN\r\n250 REQUIRETLS\r\n"});
+  upstream.greet();
+  Envelope envelope = demanding_envelope();
+  envelope.recipients.front().original_recipient =
+      "utf-8;j\xC3\xB6+\xE2\x82\xAC@\xF0\x9F\x93\xA7.example";
+  upstream.begin_with(std::move(envelope), 1234);
+  EXPECT_TRUE(upstream.say("250 ok\r\n")
+                  .contains(" ORCPT=utf-8;j\\x{F6}\\x{2B}\\x{20AC}@\\x{1F4E7}.example\r\n"));
 }
 
 TEST(DeliverySession, SendsNoParameterThatIsNotOffered) {

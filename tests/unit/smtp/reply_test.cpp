@@ -114,5 +114,17 @@ TEST(EnhancedStatus, IsParsedStrictly) {  // RFC 3463 §2
   }
 }
 
+TEST(Reply, ShortenedKeepsWhatItShowsAndNoMore) {
+  Reply reply{550, EnhancedStatus{5, 1, 1}, {}};
+  reply.lines.assign(reply_lines_max, "\xC3\xA4" + std::string(reply_line_bytes_max - 8, 'x'));
+  const Reply kept = shortened(reply);
+  EXPECT_EQ(kept.text(), reply.text());
+  std::size_t octets = 0;
+  for (const auto& line : kept.lines) octets += line.size();
+  EXPECT_LE(octets, reply_text_bytes_max);
+  const Reply brief = make_reply(452, {4, 3, 1}, "full\ncome back");
+  EXPECT_EQ(shortened(brief), brief);
+}
+
 }  // namespace
 }  // namespace postern::smtp
