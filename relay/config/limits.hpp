@@ -13,7 +13,6 @@
 namespace postern::config {
 
 // --- The files themselves.
-// -------------------------------------------------------------------------------------
 inline constexpr std::size_t configuration_bytes_max = 1 << 20;     // a thousand users are 300 KiB
 inline constexpr std::size_t user_files_max = 10'000;               // bounds a directory gone wild
 inline constexpr std::size_t problems_max = 500;                    // nobody reads more at once
@@ -31,7 +30,6 @@ inline constexpr std::size_t socket_path_bytes_max = 107;
 inline constexpr Duration certificate_warning = std::chrono::days(14);
 
 // --- How many of a kind.
-// ---------------------------------------------------------------------------------------
 inline constexpr std::size_t listeners_max = 64;
 inline constexpr std::size_t users_max = 10'000;         // each has rate buckets in memory
 inline constexpr std::size_t dkim_keys_max = 64;         // each matching one costs 2 ms a message
@@ -41,7 +39,6 @@ inline constexpr std::size_t user_name_bytes_max = 255;  // AUTH names, RFC 4616
 inline constexpr std::size_t upstream_name_bytes_max = 64;  // shown in tables and logs
 
 // --- [limits]
-// --------------------------------------------------------------------------------------------------
 inline constexpr std::uint64_t message_bytes_max_min =
     64ULL * 1024;  // RFC 5321 §4.5.3.1.7: at least 64 KiB
 inline constexpr std::uint64_t message_bytes_max_max =
@@ -49,17 +46,15 @@ inline constexpr std::uint64_t message_bytes_max_max =
 inline constexpr std::uint64_t recipients_max_min = 100;     // RFC 5321 §4.5.3.1.8
 inline constexpr std::uint64_t recipients_max_max = 10'000;  // an envelope is held in memory
 inline constexpr std::uint64_t connections_max_max =
-    10'000;  // file descriptors and about 100 KiB each
+    10'000;  // file descriptors and at most 48 KiB each
 inline constexpr std::uint64_t auth_failures_max_max = 1'000;  // more is no limit against guessing
-inline constexpr Duration idle_timeout_min =
-    std::chrono::seconds(1);  // tests; RFC 5321 §4.5.3.2.7 says 5m
+inline constexpr Duration idle_timeout_min = std::chrono::minutes(5);  // RFC 5321 §4.5.3.2.7
 inline constexpr Duration idle_timeout_max =
     std::chrono::hours(1);  // a dead device holds a connection so long
 inline constexpr std::uint64_t queue_bytes_max_min = 1ULL << 20;
 inline constexpr std::uint64_t queue_bytes_max_max = 1ULL << 44;  // 16 TiB
 
 // --- [queue]
-// ---------------------------------------------------------------------------------------------------
 inline constexpr Duration retry_delay_smallest =
     std::chrono::seconds(1);  // less is hammering the upstream
 inline constexpr Duration retry_delay_largest = std::chrono::hours(24);
@@ -68,7 +63,6 @@ inline constexpr Duration lifetime_largest =
     std::chrono::hours(24 * 30);  // RFC 5321 §4.5.4.1: days, not months
 
 // --- Rates and pools.
-// ------------------------------------------------------------------------------------------
 inline constexpr std::uint64_t messages_per_minute_largest = 100'000;
 inline constexpr std::uint64_t recipients_per_day_largest = 100'000'000;
 inline constexpr std::uint64_t bytes_per_day_largest = 1ULL << 50;

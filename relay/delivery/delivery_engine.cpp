@@ -169,7 +169,7 @@ DeliveryAttempt& DeliveryEngine::make_attempt(storage::StoredMessage message) {
   const MonotonicTime now = read_clocks().monotonic;
   auto find_pool = [this](std::string_view name) -> UpstreamPool* {
     const auto pool = pools_.find(name);
-    return pool == pools_.end() || stopping_ ? nullptr : pool->second.get();
+    return pool == pools_.end() ? nullptr : pool->second.get();  // a stopped one says so itself
   };
   DeliveryAttempt::Events events{
       .transactions_over =

@@ -3,8 +3,9 @@
 //
 // Promise: what the store holds is tried when it is due and never before; a message is in one
 // attempt at a time; a dead or slow upstream holds up only its own mail, and a user who floods only
-// his own (the scheduler's lanes and slots). stop()
-// begins nothing new, lets transactions in flight end (at most delivery_grace), and joins.
+// his own (the scheduler's lanes and slots).
+// begin_stop() begins nothing new and lets transactions in flight end (at most delivery_grace);
+// join() waits for that.
 // Questions from other threads are answered on the asker's loop. Sharp edge: a message removed by
 // the operator while it is being tried is refused ("busy"): the upstream may have it already.
 #pragma once

@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "crypto/dkim.hpp"
 #include "crypto/sealed_body.hpp"
 #include "crypto/tls.hpp"
 #include "relay/base/log.hpp"
 #include "relay/base/secret.hpp"
 #include "relay/policy/routes.hpp"
+#include "relay/policy/signing_keys.hpp"
 #include "relay/queue/retry.hpp"
 #include "relay/smtp/address.hpp"
 #include "relay/smtp/delivery_session.hpp"
@@ -41,7 +41,7 @@ struct DeliverySnapshot {
   std::vector<policy::Route> routes;
   std::vector<std::shared_ptr<const UpstreamSettings>> upstreams;
   std::map<std::string, smtp::Mailbox, std::less<>> owners;  // by user: the person told of failures
-  std::vector<std::shared_ptr<const crypto::DkimKey>> dkim_keys;
+  policy::SigningKeys dkim_keys;
 };
 using SettingsSnapshot = std::shared_ptr<const DeliverySnapshot>;
 

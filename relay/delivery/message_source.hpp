@@ -34,7 +34,6 @@ class MessageSource {
   // The next octets; empty: the message is complete. Answers on the home loop, never from inside
   // the call.
   void next(Callback<Result<Bytes>> done);
-  [[nodiscard]] bool started() const { return started_; }
 
  private:
   void read_more();

@@ -29,8 +29,7 @@ std::string sign_report(const DeliverySnapshot& settings, const message::Report&
   for (const auto& field : header->fields()) fields.emplace_back(field.octets);
   const auto seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
   std::string signatures;
-  for (const auto& key : settings.dkim_keys) {
-    if (key->domain() != settings.postmaster.domain) continue;
+  for (const auto& key : policy::signing_keys(settings.dkim_keys, settings.postmaster.domain)) {
     if (auto signature = key->sign(fields, body_hash, seconds)) signatures += *signature;
   }
   return signatures;

@@ -5,6 +5,14 @@
 #include <utility>
 
 namespace postern::delivery {
+namespace {
+
+// Not the upstream's fault, so no attempt is counted.
+Trouble stopping_trouble() {
+  return {"4.3.2", "the relay reloads or shuts down; it is tried again", false};
+}
+
+}  // namespace
 
 UpstreamPool::UpstreamPool(net::Loop& loop, net::Resolver& resolver, Logger& log,
                            std::string hostname, std::shared_ptr<const UpstreamSettings> upstream)
@@ -40,7 +48,7 @@ void UpstreamPool::forget_trouble() {
 
 void UpstreamPool::stop() {
   stopped_ = true;
-  fail_waiting({"4.3.2", "the relay reloads or shuts down; it is tried again", false});
+  fail_waiting(stopping_trouble());
   for (auto& member : members_) {
     if (member->idle) {
       member->idle = false;
@@ -67,6 +75,10 @@ bool UpstreamPool::may_begin() {
 
 void UpstreamPool::serve() {
   if (waiting_.empty()) return;
+  if (stopped_) {  // a recipient of another route comes here when a shutdown has begun
+    fail_waiting(stopping_trouble());
+    return;
+  }
   if (read_clocks().monotonic < down_until_) {
     fail_waiting({"4.4.1", upstream_->name + " could not be used a moment ago: " + last_error_});
     return;

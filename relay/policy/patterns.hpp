@@ -1,8 +1,9 @@
 // What the configuration may say where it names addresses: address patterns and address blocks.
 //
-//   "scan@office.example"   exactly that mailbox          "*@office.example"   any mailbox of that
-//   domain
-//   "*@*.office.example"    any mailbox of any subdomain  "*"                  every mailbox
+//   "scan@office.example"   exactly that mailbox
+//   "*@office.example"      any mailbox of that domain
+//   "*@*.office.example"    any mailbox of any subdomain
+//   "*"                     every mailbox
 //   "192.168.10.0/24", "2001:db8::/32", "192.168.10.7"     address blocks
 //
 // Promise: parsed once, ASCII case ignored (a device that shouts its address is the same device); a

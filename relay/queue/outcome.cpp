@@ -3,8 +3,8 @@
 // Promise: only a clear 5yz about this mail, or old age, fails a recipient. Everything that smells
 // of our own configuration, of the way to the upstream or of nonsense waits, because a bounce
 // cannot be taken back. Sharp edge: a class-5 enhanced status code under a delayed outcome would be
-// a contradiction in the delivery status notification, so the class always follows the outcome (RFC
-// 3463 §3.1).
+// a contradiction in the delivery status notification, so it becomes class 4 (RFC 3463 §3.1); what
+// expires keeps 4.4.7.
 #include "relay/queue/outcome.hpp"
 
 #include <algorithm>

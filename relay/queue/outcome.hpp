@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "relay/base/clock.hpp"
 #include "relay/queue/retry.hpp"
 #include "relay/smtp/delivery_session.hpp"
 #include "relay/smtp/envelope.hpp"

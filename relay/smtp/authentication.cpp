@@ -65,8 +65,7 @@ Authentication::Step Authentication::take_message(Secret message) {
       }
       if (!credential) return refused_credential();
       user_name_ = credential->user_name;
-      return CheckCredential{"PLAIN", std::move(credential->user_name),
-                             std::move(credential->password)};
+      return CheckCredential{std::move(credential->user_name), std::move(credential->password)};
     }
     case Awaited::login_user_name: {
       auto user_name = parse_login_user_name(message);
@@ -81,7 +80,7 @@ Authentication::Step Authentication::take_message(Secret message) {
     case Awaited::login_password: {
       auto password = parse_login_password(std::move(message));
       if (!password) return refused_credential();
-      return CheckCredential{"LOGIN", user_name_, std::move(*password)};
+      return CheckCredential{user_name_, std::move(*password)};
     }
     case Awaited::nothing:
       break;

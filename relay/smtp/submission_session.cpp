@@ -347,7 +347,6 @@ void SubmissionSession::Parts::open_content(std::string_view input) {
 }
 
 // --- The session's face.
-// ---------------------------------------------------------------------------
 
 SubmissionSession::SubmissionSession(SubmissionSettings settings)
     : parts_(std::make_unique<Parts>(std::move(settings))) {}

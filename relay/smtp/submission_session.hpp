@@ -49,7 +49,6 @@ struct SubmissionSettings {
 };
 
 // --- What the session asks of its driver.
-// --------------------------------------------------------------------
 
 // For the log: which command was refused (4yz or 5yz), and how.
 struct RefusedCommand {
@@ -65,7 +64,6 @@ struct SendReply {
 struct StartTls {};
 // Check this user name and password. Answer: credential_checked().
 struct CheckCredential {
-  std::string mechanism;  // "PLAIN" or "LOGIN", for the log
   std::string user_name;  // UTF-8, 1..255 octets
   Secret password;
 };
@@ -97,7 +95,6 @@ using SubmissionAction =
                  AppendContent, CommitMessage, DiscardMessage, Close>;
 
 // --- What the driver answers.
-// ----------------------------------------------------------------------------------
 
 struct CredentialVerdict {
   enum class Kind {

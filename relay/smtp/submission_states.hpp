@@ -104,7 +104,7 @@ constexpr SubmissionRow throughout(SubmissionStep step) {
 constexpr SubmissionTable make_table() {
   return {{
     /* banner */              throughout(wait),
-    /* clear */               {greet_ehlo, greet_helo, start_tls, no_clear_auth, want_tls, want_tls, want_tls, want_tls,
+    /* clear */               {greet_ehlo, want_tls, start_tls, no_clear_auth, want_tls, want_tls, want_tls, want_tls,
                                answer_noop, quit, answer_help, want_tls, want_tls, close_on_bdat, close_on_http, want_tls},
     /* handshake */           throughout(throw_away),
     /* secure */              {greet_ehlo, greet_helo, tls_already, want_ehlo, want_auth, want_auth, want_auth, reset,

@@ -13,11 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "crypto/dkim.hpp"
 #include "crypto/sealed_body.hpp"
 #include "crypto/tls.hpp"
 #include "relay/base/log.hpp"
-#include "relay/base/queue_id.hpp"
+#include "relay/policy/signing_keys.hpp"
 #include "relay/policy/user.hpp"
 #include "relay/smtp/address.hpp"
 #include "storage/storage_thread.hpp"
@@ -46,7 +45,7 @@ struct SubmissionPolicy {
   Duration tls_handshake_timeout = std::chrono::seconds(30);
   std::shared_ptr<const crypto::TlsServerContext> tls;
   policy::UserDirectory users;
-  std::vector<std::shared_ptr<const crypto::DkimKey>> dkim_keys;
+  policy::SigningKeys dkim_keys;
 };
 using PolicySnapshot = std::shared_ptr<const SubmissionPolicy>;
 
@@ -57,10 +56,5 @@ struct SubmissionServices {
   Logger& log;
   std::function<void(storage::MessageSummary)> message_queued;  // tells delivery; after the commit
 };
-
-// The keys that sign for a From domain: those of the domain itself, else those of its nearest
-// parent domain that has any (relaxed alignment, RFC 9989).
-[[nodiscard]] std::vector<std::shared_ptr<const crypto::DkimKey>> signing_keys(
-    const std::vector<std::shared_ptr<const crypto::DkimKey>>& keys, std::string_view from_domain);
 
 }  // namespace postern::submission

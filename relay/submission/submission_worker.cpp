@@ -4,6 +4,11 @@
 #include <utility>
 
 namespace postern::submission {
+namespace {
+
+constexpr std::string_view busy_words = "421 4.3.2 the relay is too busy; try again later\r\n";
+
+}  // namespace
 
 Result<std::unique_ptr<SubmissionWorker>> SubmissionWorker::create(SubmissionServices& services,
                                                                    Gatekeeper& gatekeeper,
@@ -64,13 +69,13 @@ void SubmissionWorker::accepted(std::unique_ptr<net::Connection> connection, boo
   const IpAddress address = connection->peer().address;
   auto patience = std::make_unique<net::Timer>(*loop_);
   patience->start(policy_->admission_timeout,
-                  [this, id] { turn_away(id, "the relay is too busy to admit it"); });
+                  [this, id] { turn_away(id, busy_words, "the relay is too busy to admit it"); });
   waiting_.emplace(id, Waiting{std::move(connection), implicit_tls, std::move(patience)});
   if (!gatekeeper_.ask_connection(*loop_, address,
                                   [this, id, address](Gatekeeper::ConnectionVerdict verdict) {
                                     admit(id, address, verdict);
                                   })) {
-    turn_away(id, "the relay is too busy to admit it");
+    turn_away(id, busy_words, "the relay is too busy to admit it");
   }
 }
 
@@ -78,8 +83,9 @@ void SubmissionWorker::admit(std::uint64_t id, const IpAddress& address,
                              Gatekeeper::ConnectionVerdict verdict) {
   using Verdict = Gatekeeper::ConnectionVerdict;
   if (verdict != Verdict::accepted) {
-    turn_away(id, verdict == Verdict::too_many ? "connections_max is reached"
-                                               : "connections_per_address_max is reached");
+    turn_away(id, "421 4.7.0 too many connections; try again later\r\n",
+              verdict == Verdict::too_many ? "connections_max is reached"
+                                           : "connections_per_address_max is reached");
     return;
   }
   const auto found = waiting_.find(id);
@@ -109,14 +115,15 @@ void SubmissionWorker::begin_session(std::uint64_t id, std::unique_ptr<net::Conn
   place->second->start();
 }
 
-void SubmissionWorker::turn_away(std::uint64_t id, std::string_view reason) {
+void SubmissionWorker::turn_away(std::uint64_t id, std::string_view words,
+                                 std::string_view reason) {
   const auto found = waiting_.find(id);
   if (found == waiting_.end()) return;
   const Waiting waiting = std::move(found->second);
   waiting_.erase(found);
   log_refusal(waiting.connection->peer().address, reason);
   if (waiting.implicit_tls) return;  // a handshake only to say no would cost more than it tells
-  waiting.connection->write(as_bytes("421 4.7.0 too many connections; try again later\r\n"));
+  waiting.connection->write(as_bytes(words));
   waiting.connection->close_after_writing();
 }
 

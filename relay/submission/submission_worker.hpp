@@ -54,9 +54,10 @@ class SubmissionWorker {
   void admit(std::uint64_t id, const IpAddress& address, Gatekeeper::ConnectionVerdict verdict);
   void begin_session(std::uint64_t id, std::unique_ptr<net::Connection> connection,
                      bool implicit_tls);
-  void turn_away(std::uint64_t id, std::string_view reason);
   void log_refusal(const IpAddress& address, std::string_view reason);
   void tell_refusals();
+  // `words` for the device, `reason` for the log.
+  void turn_away(std::uint64_t id, std::string_view words, std::string_view reason);
   void connection_ended(std::uint64_t id);
   void stop_on_loop();
 

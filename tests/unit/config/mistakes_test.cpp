@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"idle_timeout = \"5m\"", "idle_timeout = \"5 minutes\"",
                 "15:16: idle_timeout is \"5 minutes\"; allowed is a number with a unit"},
         Mistake{"idle_timeout = \"5m\"", "idle_timeout = \"2h\"",
-                "idle_timeout is \"2h\"; allowed are 1s to 1h"},
+                "idle_timeout is \"2h\"; allowed are 5m to 1h"},
         Mistake{"idle_timeout = \"5m\"", "idle_timeout = 300",
                 "idle_timeout in [limits] is a whole number"},
         Mistake{"retry_delay_min = \"1m\"", "retry_delay_min = \"5h\"",

@@ -62,7 +62,6 @@ std::string sha256(std::string_view text) {
 }
 
 // --- a verifier that shares nothing with the signer
-// -------------------------------------------------------
 
 std::string without(std::string text, std::string_view unwanted) {
   std::erase_if(text, [&](char c) { return unwanted.find(c) != std::string_view::npos; });
@@ -140,7 +139,6 @@ std::shared_ptr<const DkimKey> rfc_key() {
 }
 
 // --- body
-// -------------------------------------------------------------------------------------------------
 
 TEST(DkimBody, HashesTheBodyOfRfc8463) { EXPECT_EQ(body_hash(rfc_body), rfc_body_hash); }
 
@@ -182,7 +180,6 @@ TEST(DkimBody, HashesMoreThanItsBuffer) {
 }
 
 // --- keys
-// -------------------------------------------------------------------------------------------------
 
 TEST(DkimKeys, TheEd25519KeyOfRfc8463GivesItsPublicKey) {
   const auto key = rfc_key();
@@ -235,7 +232,6 @@ TEST(DkimKeys, TheRecordNamesTheKind) {
 }
 
 // --- signatures
-// -------------------------------------------------------------------------------------------
 
 // The test's verifier must be right before it may judge the signer.
 TEST(DkimSignature, TheVerifierOfThisTestAcceptsTheSignatureOfRfc8463) {

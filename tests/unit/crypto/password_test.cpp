@@ -83,7 +83,7 @@ std::chrono::nanoseconds thread_time() {
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
-// 535 takes the same time for every failed credential, known user or not (relay/README.md).
+// 535 takes the same time for every failed credential, known user or not.
 TEST(PasswordVerifier, TheWorkIsTheSameForEveryKindOfUser) {
   const auto argon2id = PasswordVerifier::make_argon2id(secret("a"));
   const auto scram = PasswordVerifier::make_scram_sha_256(secret("a"));

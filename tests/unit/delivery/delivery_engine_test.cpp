@@ -291,7 +291,6 @@ TEST_F(DeliveryEngineTest, QuarantinesADamagedMessageAndLetsThePersonRemoveIt) {
 }
 
 // --- A person's changes
-// ---------------------------------------------------------------------------
 
 TEST_F(DeliveryEngineTest, TriesAgainAtOnceWhenToldTo) {
   start_simply();
@@ -359,7 +358,6 @@ TEST_F(DeliveryEngineTest, RefusesToRemoveAMessageWhileItIsBeingTried) {
 }
 
 // --- The end
-// --------------------------------------------------------------------------------------
 
 TEST_F(DeliveryEngineTest, LetsATransactionInFlightEndWhenItStops) {
   const auto settings = add_upstream("far", *upstream);

@@ -147,7 +147,6 @@ TEST_F(UpstreamConnectionTest, OpensNoMoreConnectionsThanAllowed) {
 }
 
 // --- A pool on the test's own loop
-// ----------------------------------------------------------------
 
 // Answers every A question with 127.0.0.2 and then 127.0.0.1, and every other with nothing
 // (RFC 1035 §4.1).

@@ -119,7 +119,7 @@ Row expected_row(State state) {
       // RFC 3207 §4: 530 to all that needs TLS. RFC 4954 §4, §6: no password in clear, 538 5.7.11.
       // RFC 5321 §4.1.1.8: HELP even before EHLO.
       return {"250-relay.example",
-              "250 relay.example",
+              "530 5.7.0",
               "220 2.0.0>secure",
               "538 5.7.11",
               "530 5.7.0 Must issue a STARTTLS command first\r\n",

@@ -283,7 +283,7 @@ TEST_F(StorageThreadTest, RefusesMailAndRecordsOutcomesWhenTheCommitFindsTheDisk
   FailingVfs::full() = true;
   ASSERT_TRUE(thread->post(InsertMessage{make_message(2), std::nullopt, keep}));
   AttemptRecord record = make_record(1, RecipientState::failed, RecipientState::failed);
-  record.report = make_message(3);
+  record.reports = {make_message(3)};
   ASSERT_TRUE(thread->post(RecordAttempt{std::move(record), keep}));
   ASSERT_TRUE(thread->post(RemoveMessage{QueueId{9}, keep}));
   release();

@@ -1,11 +1,10 @@
 // Choosing the DKIM keys for a From domain.
-#include "relay/submission/submission_policy.hpp"
+#include "relay/policy/signing_keys.hpp"
 
-namespace postern::submission {
+namespace postern::policy {
 
-std::vector<std::shared_ptr<const crypto::DkimKey>> signing_keys(
-    const std::vector<std::shared_ptr<const crypto::DkimKey>>& keys, std::string_view from_domain) {
-  std::vector<std::shared_ptr<const crypto::DkimKey>> matching;
+SigningKeys signing_keys(const SigningKeys& keys, std::string_view from_domain) {
+  SigningKeys matching;
   for (std::string_view domain = from_domain; !domain.empty();) {
     for (const auto& key : keys) {
       if (key->domain() == domain) matching.push_back(key);
@@ -17,4 +16,4 @@ std::vector<std::shared_ptr<const crypto::DkimKey>> signing_keys(
   return matching;
 }
 
-}  // namespace postern::submission
+}  // namespace postern::policy
