@@ -1,12 +1,13 @@
 """Start, stop, crash, reload, and the operator's command: the daemon's life with mail in its hands."""
 
+import base64
 import os
 import signal
 import smtplib
 import socket
 import time
 
-from relay import PASSWORD, SENDER, user_table
+from relay import PASSWORD, SENDER, USER, user_table
 from support import InteropTest, simple_message
 
 
@@ -188,9 +189,9 @@ class Operator(InteropTest):
         with self.relay_to(upstream) as relay:
             relay.submit(simple_message().encode())
             upstream.wait(1)
-            try:
+            with self.assertRaises(smtplib.SMTPAuthenticationError):
                 relay.connect(password="a mistyped one")
-            except smtplib.SMTPAuthenticationError:
-                pass
         for secret in (PASSWORD, "a mistyped one", upstream.password):
-            self.assertNotIn(secret, relay.log())
+            for form in (secret, f"\0{USER}\0{secret}", f"\0{upstream.user}\0{secret}"):
+                self.assertNotIn(form, relay.log())
+                self.assertNotIn(base64.b64encode(form.encode()).decode(), relay.log())

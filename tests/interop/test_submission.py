@@ -43,7 +43,9 @@ class SubmissionSecurity(InteropTest):
         self.assertNotIn("AUTH", offered)
         credential = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
         self.assertIn(self.say(plain, lines, f"AUTH PLAIN {credential}")[0], (530, 538))
-        self.assertEqual(self.say(plain, lines, f"MAIL FROM:<{SENDER}>")[0], 530)
+        for command in ("HELO printer.example", f"MAIL FROM:<{SENDER}>", "RCPT TO:<anna@far.example>", "DATA", "RSET",
+                        "VRFY anna", "EXPN all"):
+            self.assertEqual(self.say(plain, lines, command)[0], 530, command)
         plain.close()
 
     def test_commands_injected_behind_starttls_are_thrown_away(self):
