@@ -115,9 +115,8 @@ class TlsEngine {
   std::unique_ptr<Parts> parts_;
 };
 
-// Whether the first octets of a connection look like a TLS ClientHello (on a STARTTLS port) or like
-// SMTP text (on an implicit-TLS port), so that the log can name the setting to change at the
-// device.
+// Whether the first octets on a STARTTLS port look like a TLS ClientHello, so that the log can name
+// the setting to change at the device.
 [[nodiscard]] bool looks_like_client_hello(ByteView first_octets);
 
 }  // namespace postern::crypto
