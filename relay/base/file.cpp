@@ -112,7 +112,8 @@ Result<FileWithFacts> read_file_with_facts(const std::string& path, std::size_t 
       read_bounded(*file, path, std::as_writable_bytes(std::span(content.data(), content.size())));
   if (!count) return std::unexpected(count.error());
   content.resize(*count);
-  return FileWithFacts{std::move(content), status->st_mode & 07777U, status->st_uid};
+  return FileWithFacts{std::move(content), status->st_mode & 07777U, status->st_uid,
+                       status->st_gid};
 }
 
 Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max) {

@@ -42,6 +42,7 @@ struct FileWithFacts {
   std::string text;
   unsigned mode = 0;  // the permission bits
   unsigned owner = 0;
+  unsigned group = 0;
 };
 [[nodiscard]] Result<FileWithFacts> read_file_with_facts(const std::string& path,
                                                          std::size_t bytes_max);

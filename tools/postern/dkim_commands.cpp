@@ -194,16 +194,16 @@ Outcome<void> fill_key(const std::string& configuration_path, const KeyKind& kin
 
 // Written over whole and atomically, with the mode and the owner that it has.
 Outcome<void> add_to_configuration(const std::string& path, const std::string& tables) {
-  struct stat facts{};
-  const auto text = read_file(path, config::configuration_bytes_max);
-  if (!text) return stop(text.error());
-  if (::stat(path.c_str(), &facts) != 0) return stop(fail_errno("look at " + path, errno).error());
-  const std::string whole = *text + (text->ends_with('\n') ? "\n" : "\n\n") +
+  const auto file = read_file_with_facts(path, config::configuration_bytes_max);
+  if (!file) return stop(file.error());
+  const std::string whole = file->text + (file->text.ends_with('\n') ? "\n" : "\n\n") +
                             "# Made by `postern dkim generate --missing`.\n" + tables;
-  if (const auto done = write_file_atomically(path, as_bytes(whole), facts.st_mode & 0777U); !done)
+  const auto owner =
+      ::geteuid() == 0 ? std::optional(FileOwner{file->owner, file->group}) : std::nullopt;
+  if (const auto done = write_file_atomically(path, as_bytes(whole), file->mode & 0777U, owner);
+      !done) {
     return stop(done.error());
-  if (::geteuid() == 0 && ::lchown(path.c_str(), facts.st_uid, facts.st_gid) != 0)
-    return stop(fail_errno("give " + path + " back to its owner", errno).error());
+  }
   return {};
 }
 

@@ -48,13 +48,15 @@ Result<KeyAndCertificate> read_pair(const Files& files) {
 }
 
 // The key first: a certificate without its key is found and replaced at the next run.
-Outcome<void> write_pair(const Files& files, const KeyAndCertificate& pair) {
-  if (const auto done = write_file_atomically(files.key, pair.private_key_pem.view(), key_mode);
+Outcome<void> write_pair(const Files& files, const KeyAndCertificate& pair,
+                         const std::optional<FileOwner>& owner) {
+  if (const auto done =
+          write_file_atomically(files.key, pair.private_key_pem.view(), key_mode, owner);
       !done) {
     return stop(done.error());
   }
   if (const auto done = write_file_atomically(files.certificate, as_bytes(pair.certificate_pem),
-                                              certificate_mode);
+                                              certificate_mode, owner);
       !done) {
     return stop(done.error());
   }
@@ -89,7 +91,9 @@ Outcome<KeyAndCertificate> open_authority(const Files& files, const std::string&
   if (!made) return stop(made.error());
   if (auto done = make_directory(config::directory_of(files.key)); !done)
     return std::unexpected(done.error());
-  if (auto done = write_pair(files, *made); !done) return std::unexpected(done.error());
+  // The relay needs no key of the authority, so it stays with who runs this command.
+  if (auto done = write_pair(files, *made, std::nullopt); !done)
+    return std::unexpected(done.error());
   return std::move(*made);
 }
 
@@ -148,10 +152,12 @@ Outcome<> generate_certificate(const std::string& configuration_path,
     if (!issued) return stop(issued.error());
     if (auto done = make_directory(config::directory_of(own.key)); !done)
       return std::unexpected(done.error());
-    if (auto done = write_pair(own, *issued); !done) return std::unexpected(done.error());
-    for (const std::string& path : {config::directory_of(own.key), own.key, own.certificate}) {
-      if (const auto given = give_to_relay(configuration_path, path); !given)
-        return stop(given.error());
+    const auto owner = owner_of_new_files(configuration_path);
+    if (auto done = write_pair(own, *issued, owner); !done) return std::unexpected(done.error());
+    if (const auto given =
+            give_directory_to_relay(configuration_path, config::directory_of(own.key));
+        !given) {
+      return stop(given.error());
     }
     tell_ownership(configuration_path, config::directory_of(own.key), *report);
   }

@@ -161,7 +161,7 @@ TEST_F(Reference, AMainFileWithoutUsersMayBeReadByAll) {
 TEST(Verifiers, AreKeptByAFileOfRootOrTheReaderThatOthersCannotOpen) {
   constexpr unsigned relay = 999;
   const auto kept = [](unsigned mode, unsigned owner, unsigned reader) {
-    return check_keeps_verifiers({"", mode, owner}, "users.d/a.toml", reader).has_value();
+    return check_keeps_verifiers({"", mode, owner, 0}, "users.d/a.toml", reader).has_value();
   };
   EXPECT_TRUE(kept(0600, relay, relay));
   EXPECT_TRUE(kept(0640, 0, relay)) << "root:postern, as the first start makes it";
