@@ -87,7 +87,7 @@ TEST_F(Reference, RefusesAUserFileThatOthersCanRead) {
   directory_.write("users.d/a.toml", "", 0644);
   const LoadResult result = load_configuration(path());
   EXPECT_FALSE(result.configuration);
-  EXPECT_NE(problems_text(result).find("chmod 600 " + directory_.path() + "/users.d/a.toml"),
+  EXPECT_NE(problems_text(result).find("chmod o-rwx " + directory_.path() + "/users.d/a.toml"),
             std::string::npos)
       << problems_text(result);
 }
