@@ -45,6 +45,20 @@ class DriverFaults(InteropTest):
         self.assertEqual(client.docmd("AUTH", "PLAIN " + self.plain("camera-7"))[0], 454)
         self.assertEqual(client.docmd("AUTH", "PLAIN " + self.plain(USER))[0], 235)
 
+    def test_an_open_session_ends_with_the_old_password(self):
+        # `postern user passwd` says that the old one ends with the reload; who was in stayed in.
+        self.start_relay(user_table())
+        words = ("--password-stdin",)
+        self.relay.postern("user", "add", "door", "--from", SENDER, *words, text="the first password\n")
+        client = self.relay.connect(user="door", password="the first password")
+        self.addCleanup(client.close)
+        self.assertEqual(client.docmd("MAIL", f"FROM:<{SENDER}>")[0], 250)
+        self.assertEqual(client.docmd("RSET")[0], 250)
+        self.relay.postern("user", "passwd", "door", *words, text="the second password\n")
+        self.assertEqual(client.docmd("MAIL", f"FROM:<{SENDER}>")[0], 421)
+        self.relay.submit(simple_message("with the new one").encode(), user="door", password="the second password")
+        self.upstream.wait(1)
+
     def plain(self, user):
         return base64.b64encode(f"\0{user}\0{PASSWORD}".encode()).decode()
 
