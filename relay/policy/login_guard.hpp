@@ -20,10 +20,9 @@
 
 namespace postern::policy {
 
-// A device that is set right within a day finds its failures gone by its own success; who guesses
-// gets failures_max guesses a day at most.
+// Longer than any lock, so that waiting for it is worth failures_max guesses a day.
 inline constexpr Duration failures_kept = std::chrono::hours(24);
-// A person tries a few names; with names of 255 octets this bounds an entry to about a kilobyte.
+// A person tries a few names; with names of 255 octets an entry stays below 2 KiB.
 inline constexpr std::size_t user_names_max = 4;
 
 class LoginGuard {

@@ -62,7 +62,7 @@ class TestAnswersInWords(OperatorTest):
 
     def test_a_list_that_is_not_whole_says_so_to_people_and_scripts(self):
         self.answer(queue_list=good({"messages": [queued()], "more": 12}))
-        told = "postern: 12 messages more in the queue; a list holds only the first\n"
+        told = "postern: the queue holds 12 messages more than a list has room for\n"
         self.assertEqual(self.postern("queue", "list").stderr, told)
         done = self.postern("--json", "queue", "list")
         self.assertEqual(json.loads(done.stdout), [queued()])
