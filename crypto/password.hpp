@@ -6,8 +6,9 @@
 // Promise: check_credential costs one Argon2id at 19 MiB and two passes whatever happens: known
 // user or not, argon2id or SCRAM, right or wrong; the answer's time tells nothing. Costs written in
 // a verifier are bounded at parsing, so that a configuration cannot hang the relay. Without free
-// memory for the hash the answer is `unchecked`, whoever the user is, and never "wrong". Sharp edge:
-// 20–60 ms and 19 MiB each: never on a loop thread, at most two at once (the driver's matter).
+// memory for the hash the answer is `unchecked`, whoever the user is, and never "wrong". Sharp
+// edge: 20–60 ms and 19 MiB each: never on a loop thread, at most two at once (the driver's
+// matter).
 #pragma once
 
 #include <cstdint>
@@ -37,8 +38,7 @@ class PasswordVerifier {
   }  // for the configuration file; no secret in clear
 
  private:
-  friend CredentialCheck check_credential(const PasswordVerifier* verifier,
-                                          const Secret& password);
+  friend CredentialCheck check_credential(const PasswordVerifier* verifier, const Secret& password);
   std::string text_;
   bool scram_ = false;
 };

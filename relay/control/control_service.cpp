@@ -155,7 +155,8 @@ void ControlService::answer_list(Answer answer) {
   // The store answers in order, so the number is there before the summaries are.
   storage::LoadFigures figures{[&loop = loop_, listing](Result<storage::QueueFigures> loaded) {
     if (!loaded) return;  // the summaries will fail, too
-    static_cast<void>(loop.post([listing, queued = loaded->messages] { listing->queued = queued; }));
+    static_cast<void>(
+        loop.post([listing, queued = loaded->messages] { listing->queued = queued; }));
   }};
   if (!storage_.post(std::move(figures))) return listing->answer(busy());
   storage::LoadSummaries request{messages_listed_max, QueueId{}, {}};

@@ -2,8 +2,9 @@
 // store and by the parts that own what is asked for.
 //
 // Promise: every request is answered, also wrong ones; a list holds at most
-// messages_listed_max messages and messages_listed_bytes_max octets, and how many more there are. Sharp edge: siblings do not know each other
-// (relay/README.md, "Floors"), so what delivery and the service can do comes in as ControlActions.
+// messages_listed_max messages and messages_listed_bytes_max octets, and how many more there are.
+// Sharp edge: siblings do not know each other (relay/README.md, "Floors"), so what delivery and the
+// service can do comes in as ControlActions.
 #pragma once
 
 #include <functional>

@@ -11,7 +11,7 @@ namespace postern::control {
 
 using Json = nlohmann::ordered_json;
 
-inline constexpr std::size_t request_bytes_max = 4'096;  // a verb and an id
+inline constexpr std::size_t request_bytes_max = 4'096;      // a verb and an id
 inline constexpr std::size_t response_bytes_max = 16 << 20;  // what the control socket carries
 inline constexpr int json_depth_max =
     16;  // ours are 5 deep; deeper text would recurse deep when written

@@ -1,7 +1,8 @@
 // What the operator's command and the daemon say to each other over the control socket: one JSON
 // object a line in each direction.
 //
-//   {"command":"queue-list"}                        -> {"ok":true,"result":{"messages":[…],"more":0}}
+//   {"command":"queue-list"}                        ->
+//   {"ok":true,"result":{"messages":[…],"more":0}}
 //   {"command":"queue-hold","id":"0ABC…"}           -> {"ok":true,"result":{"changed":1}}
 //   {"command":"nonsense"}                          -> {"ok":false,"error":"…","advice":"…"}
 //

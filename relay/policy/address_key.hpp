@@ -35,8 +35,8 @@ class AddressKey {
     const bool link_local = octets[0] == 0xFE && (octets[1] & 0xC0) == 0x80;  // fe80::/10
     const bool unique_local = (octets[0] & 0xFE) == 0xFC;                     // fc00::/7
     return link_local || unique_local ||
-           (local.is_ipv6 && std::equal(octets.begin(), octets.begin() + ipv6_network_octets,
-                                        local.octets.begin()));
+           (local.is_ipv6 &&
+            std::equal(octets.begin(), octets.begin() + ipv6_network_octets, local.octets.begin()));
   }
   IpAddress kept_;
 };

@@ -1,8 +1,8 @@
 // Counts failed logins by address: first slower answers, then a lock.
 //
 // Promise: no entry of the user directory plays a part, so known and unknown users look the same
-// from outside. Sharp edge: a failure while the address is locked (a check that was under way) counts but does not
-// lengthen the lock; ten connections at once would otherwise buy ten doublings.
+// from outside. Sharp edge: a failure while the address is locked (a check that was under way)
+// counts but does not lengthen the lock; ten connections at once would otherwise buy ten doublings.
 #include "relay/policy/login_guard.hpp"
 
 #include <algorithm>

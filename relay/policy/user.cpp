@@ -30,8 +30,9 @@ smtp::Reply refuse(const User& user, const std::string& rest) {
 
 bool same_credential_and_rights(const User& before, const User& now) {
   const auto same = [](const auto& one, const auto& other) {
-    return std::ranges::equal(one, other, {}, [](const auto& each) { return each.text(); },
-                              [](const auto& each) { return each.text(); });
+    return std::ranges::equal(
+        one, other, {}, [](const auto& each) { return each.text(); },
+        [](const auto& each) { return each.text(); });
   };
   return before.password.text() == now.password.text() && same(before.senders, now.senders) &&
          same(before.recipients, now.recipients) && same(before.addresses, now.addresses) &&

@@ -163,8 +163,7 @@ void SubmissionSession::Parts::receive_line(std::string_view& input) {
       } else {
         Command command = parse_command(reader.line());
         verb = command.verb;
-        if (authentication.user() == nullptr &&
-            ++commands_before_auth > commands_before_auth_max) {
+        if (authentication.user() == nullptr && ++commands_before_auth > commands_before_auth_max) {
           send(make_reply(421, {4, 7, 0}, "too many commands before AUTH"));
           return close("too-many-commands-before-auth");
         }

@@ -36,8 +36,8 @@ namespace postern::smtp {
 // always refused.
 enum class BareNewline { reject, normalize };
 
-// Commands of a client that has not said who it is, STARTTLS included. A device needs four to eight;
-// the rest of the 50 is room for odd ones. Without it a client holds its place by NOOPs.
+// Commands of a client that has not said who it is, STARTTLS included. A device needs four to
+// eight; the rest of the 50 is room for odd ones. Without it a client holds its place by NOOPs.
 inline constexpr unsigned commands_before_auth_max = 50;
 
 struct SubmissionSettings {

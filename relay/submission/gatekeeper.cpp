@@ -204,7 +204,8 @@ void Gatekeeper::finish_check(PasswordCheck& check) {
                                         ? "wrong password"
                                         : "not from this address: see `addresses` of the user");
   answer_at(*check.home, std::move(check.answer),
-            CredentialAnswer{{.kind = Kind::refused}, logins_.failed(check.question.key(), check.question.user_name, now)});
+            CredentialAnswer{{.kind = Kind::refused},
+                             logins_.failed(check.question.key(), check.question.user_name, now)});
 }
 
 void Gatekeeper::log_refused_login(const CredentialQuestion& question, std::string_view reason) {

@@ -77,11 +77,10 @@ void SubmissionDriver::perform(smtp::CheckCredential action) {
     }
     session_.credential_checked(answer.verdict);
   });
-  if (!gatekeeper_.ask_credential(
-          loop_,
-          {connection_->peer().address, std::move(action.user_name), std::move(action.password),
-           connection_->local().address},
-          std::move(answered))) {
+  if (!gatekeeper_.ask_credential(loop_,
+                                  {connection_->peer().address, std::move(action.user_name),
+                                   std::move(action.password), connection_->local().address},
+                                  std::move(answered))) {
     session_.credential_checked({.kind = smtp::CredentialVerdict::Kind::unavailable});
   }
 }

@@ -3,9 +3,9 @@
 //
 // Promise: the session sees no octet while a question of its is open, and the client's socket is
 // paused when it sends more than we take; every wait has an end (idle_timeout, session_timeout,
-// authentication_timeout, answer_timeout, and a floor on the rate at which content may drip). Late answers check that this
-// connection still lives. Sharp edge: everything runs on the worker's loop; `ended` may destroy the
-// driver, so it is always the last thing a function does.
+// authentication_timeout, answer_timeout, and a floor on the rate at which content may drip). Late
+// answers check that this connection still lives. Sharp edge: everything runs on the worker's loop;
+// `ended` may destroy the driver, so it is always the last thing a function does.
 #pragma once
 
 #include <cstdint>

@@ -90,8 +90,10 @@ int print(Outcome<> outcome, bool json) {
   std::string text = json ? control::write_json(outcome->json) + '\n' : std::move(outcome->text);
   const bool written = write_out(stdout, text);
   wipe_text(text);
-  // An array has no room for a key of its own, and a script must not take half a list for the whole.
-  if ((!json || outcome->json.is_array()) && !outcome->warning.empty()) write_out(stderr, "postern: " + outcome->warning + '\n');
+  // An array has no room for a key of its own, and a script must not take half a list for the
+  // whole.
+  if ((!json || outcome->json.is_array()) && !outcome->warning.empty())
+    write_out(stderr, "postern: " + outcome->warning + '\n');
   if (!written) {
     print_failure(
         {"the output could not be written", "Check where standard output goes, then try again."},

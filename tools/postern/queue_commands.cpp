@@ -104,8 +104,8 @@ Outcome<> list_queue(const std::string& configuration_path) {
   for (const Json& message : report.json) report.text += list_entry(message);
   const std::uint64_t more = number_at(*result, "more");
   if (more > 0) {
-    report.warning = fmt::format("the queue holds {} more than a list has room for",
-                                 counted(more, "message"));
+    report.warning =
+        fmt::format("the queue holds {} more than a list has room for", counted(more, "message"));
   } else if (report.json.empty()) {
     report.text = "The queue is empty.\n";
   }

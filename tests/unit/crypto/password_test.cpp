@@ -70,7 +70,9 @@ TEST(PasswordVerifier, WithoutMemoryForTheHashNothingIsCheckedWhoeverTheUserIs) 
 // Made by the argon2 program of the reference code: echo -n pencil | argon2 somesaltsomesalt -id
 // -t 3 -k 32768 -p 1 -l 32 -e
 TEST(PasswordVerifier, Argon2idFitsWhatTheReferenceCodeMakes) {
-  const auto verifier = PasswordVerifier::parse("argon2id:$argon2id$v=19$m=32768,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$SsCrDn6wS4L5YA29ILSbA7qHyCJ/iKlso4UqQSZq8fo");
+  const auto verifier = PasswordVerifier::parse(
+      "argon2id:$argon2id$v=19$m=32768,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$SsCrDn6wS4L5YA29ILSbA7qHyCJ/"
+      "iKlso4UqQSZq8fo");
   ASSERT_TRUE(verifier) << verifier.error().text();
   EXPECT_EQ(check_credential(&*verifier, secret("pencil")), CredentialCheck::right);
   EXPECT_EQ(check_credential(&*verifier, secret("pen")), CredentialCheck::wrong);
