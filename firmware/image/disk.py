@@ -31,20 +31,24 @@ class Disk:
     def run(self, *command):
         return self.root.run(*command, environment=self.environment)
 
-    def make_root(self, programs, target):
+    def make_root(self, programs, target, release_key):
         """squashfs with its hash tree behind it; returns the kernel's parameters for it."""
         tree = self.place / "rootfs"
         shutil.rmtree(tree, ignore_errors=True)
         for name in ("dev", "proc", "sys", "run", "tmp", "data", "sbin", "usr/sbin", "usr/bin", "etc/ssl/certs"):
             (tree / name).mkdir(parents=True)
         for source, name in ((programs["supervisor"], "sbin/supervisor"), (programs["posternd"], "usr/sbin/posternd"),
-                             (programs["postern"], "usr/bin/postern"), (target / "usr/sbin/e2fsck.static", "sbin/e2fsck")):
+                             (programs["postern"], "usr/bin/postern"),
+                             (programs["install-update"], "usr/sbin/install-update"),
+                             (target / "usr/sbin/e2fsck.static", "sbin/e2fsck")):
             shutil.copyfile(source, tree / name)
             (tree / name).chmod(0o755)
         roots = sorted((target / "usr/share/ca-certificates/mozilla").glob("*.crt"))
         (tree / "etc/ssl/certs/ca-certificates.crt").write_bytes(b"".join(file.read_bytes() for file in roots))
         (tree / "etc/passwd").write_text(f"root:x:0:0::/:/none\nrelay:x:{RELAY_USER}:{RELAY_USER}::/:/none\n")
         (tree / "etc/group").write_text(f"root:x:0:\nrelay:x:{RELAY_USER}:\n")
+        if release_key:
+            shutil.copyfile(release_key, tree / "etc/postern-release.pub")
         (tree / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         (tree / "etc/resolv.conf").symlink_to("/run/resolv.conf")
         (self.place / "root.img").unlink(missing_ok=True)
@@ -72,7 +76,9 @@ class Disk:
         line = (f"console=tty0 console={SERIAL[self.architecture]} panic=10 lockdown=integrity module.sig_enforce=1 "
                 f"postern.slot={slot} postern.built={self.date} {parameters}")
         (self.place / "os-release").write_text(f"ID=postern\nNAME=Postern\nPRETTY_NAME=Postern {self.version} ({slot})\n"
-                                               f"VERSION_ID={self.version}\n")
+                                               f"VERSION_ID={self.version}\n"
+                                               # systemd-boot starts the latest one that has tries left.
+                                               f"IMAGE_VERSION={self.date}\n")
         self.run("ukify", "build", "--linux=/build/vmlinuz", "--initrd=/build/initrd.xz", f"--cmdline={line}",
                  "--os-release=@/build/os-release", f"--efi-arch={efi}", "--stub=/build/stub", f"--output=/build/{slot}.efi")
 

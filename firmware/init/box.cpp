@@ -137,6 +137,7 @@ std::string notice_text(const Notice& notice) {
                      "\nAuthority    POSTERN-CA.CRT beside this file; import it at every device\n"
                      "Fingerprint  SHA-256 " +
                      notice.box.fingerprint + "\n\n";
+  if (!notice.update.empty()) text += "Last update  " + notice.update + "\n\n";
   if (notice.refused)
     text += "The postern.toml beside this file is refused; POSTERN-PROBLEMS.TXT says why.\n";
   if (!notice.configured) {

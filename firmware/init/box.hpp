@@ -38,6 +38,7 @@ struct Notice {
   std::string address;  // empty: none yet
   bool configured = false;
   bool refused = false;     // the dropped configuration has problems
+  std::string update;       // what became of the last one; may be empty
   std::string dns_records;  // of the DKIM keys
 };
 [[nodiscard]] std::string notice_text(const Notice& notice);

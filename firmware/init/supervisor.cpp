@@ -29,6 +29,7 @@
 #include "firmware/init/network.hpp"
 #include "firmware/init/process.hpp"
 #include "firmware/init/restart_policy.hpp"
+#include "firmware/init/slots.hpp"
 #include "firmware/init/storage.hpp"
 #include "firmware/init/system.hpp"
 #include "firmware/init/time_client.hpp"
@@ -43,6 +44,10 @@ constexpr std::chrono::seconds stop_time_max{90};  // the relay's own bound is s
 constexpr std::chrono::seconds silence_max{60};    // the relay's watchdog
 constexpr std::chrono::minutes clock_note_every{10};
 constexpr std::chrono::hours renewal_every{24};
+constexpr std::chrono::seconds trial_health{20};  // so long the relay must run
+constexpr std::chrono::minutes trial_time_max{5};
+constexpr int trial_ends_max = 3;
+constexpr char update_story_file[] = "/data/box/update";
 constexpr char notify_path[] = "/run/notify";
 constexpr char clock_file[] = "/data/clock";
 
@@ -116,6 +121,8 @@ class Supervisor {
     set_clock_floor();
     feed_watchdog();
     if (data_open_) prepare_box();
+    if (restart_wanted_) leave(RB_AUTOBOOT);
+    started_ = healthy_since_ = Clock::now();
     configured_ = ::access("/data/config/postern.toml", F_OK) == 0;
     if (!configured_)
       say("no configuration yet: put postern.toml on the EFI partition; no port is open");
@@ -136,12 +143,59 @@ class Supervisor {
     notice_.box = open_box(feed_);
     say("this is box " + notice_.box.identity + "; its authority has the SHA-256 fingerprint " +
         notice_.box.fingerprint);
+    notice_.update = std::string(trimmed(read_file(update_story_file).value_or("")));
     const EfiPartition efi;
     if (!efi.mounted()) return;
+    settle_slots(efi.place());
     notice_.refused = take_drop(efi.place(), notice_.box, feed_) == DropResult::refused;
     // At the very first start, for a box that never gets an address.
     if (::access((efi.place() + "/POSTERN.TXT").c_str(), F_OK) != 0)
       write_notice(efi.place(), notice_);
+  }
+
+  void tell_of_update(const std::string& what) {
+    say(what);
+    notice_.update = what;
+    if (!write_file(update_story_file, what + "\n")) say("that could not be kept");
+  }
+
+  // What became of the last update, and the next one.
+  void settle_slots(const std::string& place) {
+    slot_is_good_ =
+        find_slot_image(directory_names(place + kernels_directory), running_slot()).state ==
+        SlotState::good;
+    say(std::string("slot ") + running_slot() + (slot_is_good_ ? " is good" : " is on trial"));
+    if (const auto failed = take_failed_update(place)) tell_of_update(*failed);
+    // The other slot is where a failing one leads back to: it stays as it is until then.
+    if (!slot_is_good_) return;
+    std::string told;
+    const UpdateResult result = take_update(place, feed_, told);
+    if (result == UpdateResult::nothing) return;
+    tell_of_update(told);
+    restart_wanted_ = result == UpdateResult::installed;
+  }
+
+  // An image on trial is good when what it is for works for a while; if not, the box goes back to
+  // the other slot, where there is a good one.
+  void look_after_trial() {
+    if (slot_is_good_ || !data_open_) return;
+    const auto now = Clock::now();
+    const bool works = !configured_ || (ready_ && relay_ > 0);
+    if (!works) healthy_since_ = now;
+    const bool failed = trial_ends_ >= trial_ends_max || now - started_ > trial_time_max;
+    if (now - healthy_since_ < trial_health && !failed) return;
+    const EfiPartition efi;
+    if (!efi.mounted()) return;
+    if (!failed) {
+      slot_is_good_ = mark_good(efi.place(), image_date());
+      if (slot_is_good_)
+        tell_of_update(std::string("slot ") + running_slot() + " passed its trial");
+      return;
+    }
+    if (!other_slot_is_good(efi.place())) return;
+    leave_reason(last_end_.empty() ? "the relay was not ready in time" : last_end_);
+    say("this slot fails its trial; the box restarts");
+    restart_wanted_ = true;
   }
 
   void write_notice_file() {
@@ -164,13 +218,15 @@ class Supervisor {
     look_after_network();
     look_after_relay();
     look_after_papers();
+    look_after_trial();
     note_clock();
+    if (restart_wanted_) leave(RB_AUTOBOOT);
   }
 
   void take_signals() {
     signalfd_siginfo signal{};
     while (::read(signals_, &signal, sizeof signal) == sizeof signal) {
-      if (signal.ssi_signo != SIGCHLD) shut_down();
+      if (signal.ssi_signo != SIGCHLD) leave(RB_POWER_OFF);
     }
     int status = 0;
     while (const pid_t ended = ::waitpid(-1, &status, WNOHANG)) {
@@ -257,9 +313,11 @@ class Supervisor {
     relay_ = -1;
     const auto wait = policy_.ended(Clock::now());
     start_again_ = Clock::now() + wait;
-    say("the relay ended " +
-        (WIFEXITED(status) ? "with code " + std::to_string(WEXITSTATUS(status))
-                           : "by signal " + std::to_string(WTERMSIG(status))) +
+    ++trial_ends_;
+    last_end_ =
+        "the relay ended " + (WIFEXITED(status) ? "with code " + std::to_string(WEXITSTATUS(status))
+                                                : "by signal " + std::to_string(WTERMSIG(status)));
+    say(last_end_ +
         (policy_.safe_mode() ? "; it ended too often: safe mode, no relay for "
                              : "; started again in ") +
         std::to_string(wait.count()) + " s");
@@ -275,8 +333,8 @@ class Supervisor {
       say_errno("the clock could not be noted", errno);
   }
 
-  // The power button, where the kernel tells of it: the relay finishes, then the box goes off.
-  void shut_down() {
+  // The relay finishes, then the box goes off or starts again.
+  void leave(int how) {
     const auto deadline = Clock::now() + stop_time_max;
     if (relay_ > 0) ::kill(relay_, SIGTERM);
     while (relay_ > 0 && Clock::now() < deadline) {
@@ -286,12 +344,15 @@ class Supervisor {
     }
     ::sync();
     if (data_open_ && ::umount("/data") != 0) say_errno("the data partition", errno);
-    ::reboot(RB_POWER_OFF);
+    ::reboot(how);
   }
 
   int watchdog_ = -1, signals_ = -1, notes_ = -1;
   bool data_open_ = false, configured_ = false, ready_ = false, relay_fed_ = false,
-       address_is_new_ = false;
+       address_is_new_ = false, slot_is_good_ = false, restart_wanted_ = false;
+  int trial_ends_ = 0;
+  std::string last_end_;  // of the relay
+  Clock::time_point started_{}, healthy_since_{};
   pid_t relay_ = -1;
   RestartPolicy policy_;
   std::unique_ptr<DhcpClient> dhcp_;

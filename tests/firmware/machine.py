@@ -5,7 +5,7 @@
 
 Promise: nothing of the host is reachable for the guest but what listens on the host's loopback (10.0.2.2 to the guest); only
 the ports asked for are forwarded to it. Every wait is for something the box says, bounded by SECONDS_MAX. A restart of the
-guest ends the emulator, so that no crash goes unseen. Hardware virtualisation is never used.
+guest ends the emulator unless a test expects restarts, so that no crash goes unseen. Hardware virtualisation is never used.
 """
 
 import contextlib
@@ -66,9 +66,10 @@ class Disk:
                 source.write_bytes(content)
                 run("mcopy", "-o", "-i", self._efi, source, f"::{name}")
 
-    def efi_names(self):
-        """Names at the top of the EFI partition."""
-        return [line.strip("/").removeprefix("::/") for line in run("mdir", "-b", "-i", self._efi, "::/", text=True).splitlines()]
+    def efi_names(self, directory=""):
+        """Names in a directory of the EFI partition; its top when none is given."""
+        listed = run("mdir", "-b", "-i", self._efi, f"::/{directory}", text=True)
+        return [line.strip("/").rpartition("/")[2] for line in listed.splitlines()]
 
     def efi_file(self, name):
         return run("mtype", "-i", self._efi, f"::{name}")
@@ -95,8 +96,9 @@ class Disk:
 
 
 class Machine:
-    def __init__(self, disk, architecture="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc"):
+    def __init__(self, disk, architecture="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False):
         self.disk, self.architecture, self.memory, self.clock = disk, architecture, memory_megabytes, clock
+        self._on_restart = [] if restarts else ["-no-reboot"]
         self.ports = {guest: free_port() for guest in forwarded}
         self._scratch = None
         self._process = None
@@ -121,7 +123,7 @@ class Machine:
         self._console, self._ended, self.begun = b"", False, time.monotonic()
         self._process = subprocess.Popen(
             ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "2", "-m", str(self.memory),
-             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio", "-rtc", f"base={self.clock}",
+             "-nodefaults", "-no-user-config", *self._on_restart, "-display", "none", "-serial", "stdio", "-rtc", f"base={self.clock}",
              "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
              "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
              "-drive", f"if=virtio,format=raw,file={self.disk.file}",

@@ -1,0 +1,121 @@
+// The slots' kernel images; see the header.
+#include "firmware/init/slots.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <string_view>
+
+#include "firmware/init/process.hpp"
+#include "firmware/init/system.hpp"
+
+namespace postern::firmware {
+
+namespace {
+
+constexpr char floor_file[] = "/data/box/floor";    // read by install-update too
+constexpr char reason_file[] = "/data/box/reason";  // left by an image that fails its trial
+
+char other_slot() { return running_slot() == 'a' ? 'b' : 'a'; }
+
+SlotImage image_of(const std::string& efi_place, char slot) {
+  return find_slot_image(directory_names(efi_place + kernels_directory), slot);
+}
+
+bool replace_file(const std::string& path, const std::string& content) {
+  const std::string fresh = path + ".new";
+  if (write_file(fresh, content, 0600) && ::rename(fresh.c_str(), path.c_str()) == 0) return true;
+  say_errno("could not write " + path, errno);
+  return false;
+}
+
+std::int64_t stored_floor() {
+  const std::string text = read_file(floor_file).value_or("0");
+  std::int64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+}  // namespace
+
+SlotImage find_slot_image(const std::vector<std::string>& names, char slot) {
+  const std::string stem = std::string("postern-") + slot;
+  for (const std::string& name : names) {
+    std::string_view rest = name;
+    if (!rest.starts_with(stem) || !rest.ends_with(".efi")) continue;
+    rest = rest.substr(stem.size(), rest.size() - stem.size() - std::string_view(".efi").size());
+    if (rest.empty()) return {SlotState::good, name};
+    if (rest.front() != '+') continue;
+    const std::string_view left = rest.substr(1, rest.find('-') - 1);
+    const bool none = !left.empty() && left.find_first_not_of('0') == std::string_view::npos;
+    return {none ? SlotState::failed : SlotState::on_trial, name};
+  }
+  return {};
+}
+
+char running_slot() {
+  const std::string line = read_file("/proc/cmdline").value_or("");
+  return parameter(line, "postern.slot") == "b" ? 'b' : 'a';
+}
+
+bool mark_good(const std::string& efi_place, std::int64_t image_date) {
+  const SlotImage image = image_of(efi_place, running_slot());
+  if (image.state == SlotState::good) return true;
+  const std::string directory = efi_place + kernels_directory;
+  const std::string good = directory + "/postern-" + running_slot() + ".efi";
+  if (image.state == SlotState::absent ||
+      ::rename((directory + "/" + image.name).c_str(), good.c_str()) != 0) {
+    say_errno("this slot's image could not be marked good", errno);
+    return false;
+  }
+  ::sync();
+  if (image_date > stored_floor())
+    static_cast<void>(replace_file(floor_file, std::to_string(image_date) + "\n"));
+  ::unlink(reason_file);
+  return true;
+}
+
+std::optional<std::string> take_failed_update(const std::string& efi_place) {
+  const SlotImage other = image_of(efi_place, other_slot());
+  if (other.state != SlotState::failed ||
+      image_of(efi_place, running_slot()).state != SlotState::good) {
+    return std::nullopt;
+  }
+  const std::string path = efi_place + kernels_directory + "/" + other.name;
+  if (::unlink(path.c_str()) != 0) say_errno("could not remove " + path, errno);
+  ::sync();
+  const std::string why(trimmed(read_file(reason_file).value_or("")));
+  ::unlink(reason_file);
+  return "the update in slot " + std::string(1, other_slot()) + " failed three times: " +
+         (why.empty() ? "it never came so far as to say why; its root may be damaged" : why);
+}
+
+void leave_reason(const std::string& why) {
+  static_cast<void>(replace_file(reason_file, why + "\n"));
+  ::sync();
+}
+
+bool other_slot_is_good(const std::string& efi_place) {
+  return image_of(efi_place, other_slot()).state == SlotState::good;
+}
+
+UpdateResult take_update(const std::string& efi_place, const std::function<void()>& feed,
+                         std::string& told) {
+  const std::string file = efi_place + "/" + update_file;
+  if (::access(file.c_str(), F_OK) != 0) return UpdateResult::nothing;
+  std::string answer;
+  const int code = run_and_wait({"/usr/sbin/install-update", file}, 0, &answer, feed);
+  const std::string words(trimmed(answer));
+  told = code == 0 ? "version " + words + " is installed in slot " + std::string(1, other_slot())
+                   : "the dropped update is refused: " + words;
+  // Taken or not: kept, it would be tried again at every start.
+  if (::unlink(file.c_str()) != 0) say_errno("could not remove " + file, errno);
+  ::sync();
+  return code == 0 ? UpdateResult::installed : UpdateResult::refused;
+}
+
+}  // namespace postern::firmware

@@ -1,0 +1,50 @@
+// The two slots as the boot loader sees them: one kernel image each, with its tries in its name
+// (systemd-boot's boot counting: postern-b+3.efi, postern-b+2-1.efi, … postern-b.efi when good).
+//
+// Promise: only the slot that runs is ever called good, and only here; an image that used up its
+// tries is removed, with the reason kept, so that it is not started again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace postern::firmware {
+
+enum class SlotState { absent, good, on_trial, failed };
+
+struct SlotImage {
+  SlotState state = SlotState::absent;
+  std::string name;  // of the file; empty when absent
+};
+// `names`: what EFI/Linux holds.
+[[nodiscard]] SlotImage find_slot_image(const std::vector<std::string>& names, char slot);
+
+// The slot that runs, from the kernel's command line: 'a' or 'b'.
+[[nodiscard]] char running_slot();
+
+inline constexpr char kernels_directory[] = "/EFI/Linux";       // below the EFI partition's place
+inline constexpr char update_file[] = "postern-update.bundle";  // dropped on the EFI partition
+
+// Renames the running slot's image to its good name and raises the floor below which nothing is
+// installed; true when it is good now.
+[[nodiscard]] bool mark_good(const std::string& efi_place, std::int64_t image_date);
+
+// When the other slot's image used up its tries: removes it and says why it failed. The reason that
+// the failing image left is read; without one it never came so far.
+[[nodiscard]] std::optional<std::string> take_failed_update(const std::string& efi_place);
+
+// Keeps why this slot's image does not pass its trial, for the other one to tell.
+void leave_reason(const std::string& why);
+
+// Whether the other slot holds an image that was good: only then a restart can lead anywhere.
+[[nodiscard]] bool other_slot_is_good(const std::string& efi_place);
+
+enum class UpdateResult { nothing, installed, refused };
+// Installs the dropped update. It is removed afterwards, taken or not; `told` says what came of it.
+[[nodiscard]] UpdateResult take_update(const std::string& efi_place,
+                                       const std::function<void()>& feed, std::string& told);
+
+}  // namespace postern::firmware

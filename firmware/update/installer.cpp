@@ -1,0 +1,165 @@
+// Writing the other slot; see the header.
+#include "firmware/update/installer.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <functional>
+#include <vector>
+
+#include "crypto/minisign.hpp"
+#include "firmware/update/bundle.hpp"
+#include "relay/base/bytes.hpp"
+#include "relay/base/file.hpp"
+
+namespace postern::firmware {
+
+namespace {
+
+constexpr std::size_t chunk_bytes = 64UZ * 1024;
+constexpr char tries[] = "+3";  // systemd-boot's count of tries, in the file's name
+
+using Sink = std::function<Result<>(ByteView)>;
+
+// Gives every chunk of a file's part to `sink` and returns the hash of what was given.
+Result<std::string> walk(int fd, std::uint64_t at, std::uint64_t bytes, const Sink& sink) {
+  crypto::Sha256 hash;
+  Bytes chunk(chunk_bytes);
+  while (bytes > 0) {
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, chunk.size()));
+    const ssize_t count = ::pread(fd, chunk.data(), wanted, static_cast<off_t>(at));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno("read the update", errno);
+    if (count == 0) return fail(ErrorKind::invalid, "read the update", "the file is cut short");
+    const ByteView view = ByteView(chunk).first(static_cast<std::size_t>(count));
+    hash.update(view);
+    if (auto done = sink(view); !done) return std::unexpected(done.error());
+    at += static_cast<std::uint64_t>(count);
+    bytes -= static_cast<std::uint64_t>(count);
+  }
+  return hash.finish_hex();
+}
+
+Result<> nothing(ByteView /*unused*/) { return {}; }
+
+Result<> check_part(int fd, std::uint64_t at, const BundlePart& part, const char* name) {
+  const auto hash = walk(fd, at, part.bytes, nothing);
+  if (!hash) return std::unexpected(hash.error());
+  if (*hash == part.sha256) return {};
+  return fail(ErrorKind::denied, "check the update",
+              std::string("its ") + name + " is not what the signed manifest names");
+}
+
+Result<> write_all(int fd, ByteView view) {
+  while (!view.empty()) {
+    const ssize_t count = ::write(fd, view.data(), view.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return fail_errno("write the update", errno);
+    view = view.subspan(static_cast<std::size_t>(count));
+  }
+  return {};
+}
+
+// Copies a part to `path`, syncs, drops it from the cache and reads it back from the medium.
+Result<> copy_part(int bundle, std::uint64_t at, const BundlePart& part, const std::string& path,
+                   int flags) {
+  const FileDescriptor out(::open(path.c_str(), O_RDWR | O_CLOEXEC | flags, 0600));
+  if (!out) return fail_errno("open " + path, errno);
+  const auto written =
+      walk(bundle, at, part.bytes, [&out](ByteView view) { return write_all(out.get(), view); });
+  if (!written) return std::unexpected(written.error());
+  if (::fsync(out.get()) != 0) return fail_errno("sync " + path, errno);
+  static_cast<void>(::posix_fadvise(out.get(), 0, 0, POSIX_FADV_DONTNEED));
+  const auto back = walk(out.get(), 0, part.bytes, nothing);
+  if (!back) return std::unexpected(back.error());
+  if (*written == part.sha256 && *back == part.sha256) return {};
+  return fail(ErrorKind::io, "write the update",
+              path + " does not hold what was written; is the medium worn out?");
+}
+
+std::string kernel_name(char slot) { return std::string("postern-") + slot; }
+
+// Every name of that slot's kernel image: with tries left, without, and one half written.
+Result<> remove_kernels(const std::string& directory, char slot) {
+  DIR* open = ::opendir(directory.c_str());
+  if (open == nullptr) return fail_errno("open " + directory, errno);
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(open)) {
+    if (std::string_view(entry->d_name).starts_with(kernel_name(slot)))
+      names.emplace_back(entry->d_name);
+  }
+  ::closedir(open);
+  for (const std::string& name : names) {
+    if (::unlink((directory + "/" + name).c_str()) != 0) return fail_errno("remove " + name, errno);
+  }
+  return sync_directory(directory);
+}
+
+Result<Manifest> open_manifest(int fd, const InstallTarget& target, std::uint64_t& parts_at) {
+  std::string front(bundle_head_bytes_max, '\0');
+  const ssize_t count = ::pread(fd, front.data(), front.size(), 0);
+  if (count < 0) return fail_errno("read the update", errno);
+  front.resize(static_cast<std::size_t>(count));
+  const auto head = read_bundle_head(front);
+  if (!head) return std::unexpected(head.error());
+  if (auto good = crypto::verify_minisign(target.public_key, head->signature,
+                                          as_bytes(head->manifest_text));
+      !good) {
+    return std::unexpected(good.error());
+  }
+  auto manifest = read_manifest(head->manifest_text);
+  if (!manifest) return manifest;
+  if (manifest->architecture != target.architecture) {
+    return fail(ErrorKind::invalid, "check the update",
+                "it is for " + manifest->architecture + ", this box is " + target.architecture);
+  }
+  if (manifest->built <= target.built_after) {
+    return fail(ErrorKind::denied, "check the update",
+                "it is not newer than what this box runs or ran; an older one is never installed");
+  }
+  parts_at = head->parts_at;
+  return manifest;
+}
+
+}  // namespace
+
+Result<std::string> install_update(const std::string& file, const InstallTarget& target) {
+  const FileDescriptor bundle(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!bundle) return fail_errno("open " + file, errno);
+  std::uint64_t root_at = 0;
+  const auto manifest = open_manifest(bundle.get(), target, root_at);
+  if (!manifest) return std::unexpected(manifest.error());
+  const std::uint64_t a_at = root_at + manifest->root.bytes;
+  const std::uint64_t b_at = a_at + manifest->kernel_a.bytes;
+  if (auto good = check_part(bundle.get(), root_at, manifest->root, "root"); !good)
+    return std::unexpected(good.error());
+  if (auto good = check_part(bundle.get(), a_at, manifest->kernel_a, "kernel image"); !good)
+    return std::unexpected(good.error());
+  if (auto good = check_part(bundle.get(), b_at, manifest->kernel_b, "kernel image"); !good)
+    return std::unexpected(good.error());
+
+  if (auto done = remove_kernels(target.kernels_directory, target.slot); !done)
+    return std::unexpected(done.error());
+  if (auto done = copy_part(bundle.get(), root_at, manifest->root, target.root_device, 0); !done)
+    return std::unexpected(done.error());
+  const std::string name = target.kernels_directory + "/" + kernel_name(target.slot);
+  const bool a = target.slot == 'a';
+  if (auto done =
+          copy_part(bundle.get(), a ? a_at : b_at, a ? manifest->kernel_a : manifest->kernel_b,
+                    name + ".part", O_CREAT | O_TRUNC);
+      !done) {
+    return std::unexpected(done.error());
+  }
+  if (::rename((name + ".part").c_str(), (name + tries + ".efi").c_str()) != 0)
+    return fail_errno("give the kernel image its name", errno);
+  if (auto done = sync_directory(target.kernels_directory); !done)
+    return std::unexpected(done.error());
+  return manifest->version;
+}
+
+}  // namespace postern::firmware

@@ -1,0 +1,30 @@
+// Installs an update into the slot that does not run.
+//
+// Promise: nothing is written before the signature, the architecture, the date and every hash were
+// checked. The order survives a loss of power anywhere: the other slot's kernel image goes first,
+// then the root is written, then the kernel image under a name that the boot loader does not see,
+// both are read back, and only then it gets its name, with three tries. The slot that runs is never
+// touched.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "relay/base/error.hpp"
+
+namespace postern::firmware {
+
+struct InstallTarget {
+  std::string public_key;         // minisign's text
+  std::string architecture;       // of this box
+  std::int64_t built_after = 0;   // the update's date must be later
+  char slot = 'b';                // the one that does not run
+  std::string root_device;        // of that slot
+  std::string kernels_directory;  // EFI/Linux on the EFI partition
+};
+
+// The update's version.
+[[nodiscard]] Result<std::string> install_update(const std::string& file,
+                                                 const InstallTarget& target);
+
+}  // namespace postern::firmware
