@@ -2,10 +2,13 @@
 // Promise and sharp edge: see delivery_session.hpp.
 #include "relay/smtp/delivery_session.hpp"
 
+#include <algorithm>
 #include <deque>
+#include <span>
 #include <utility>
 
 #include "relay/base/assert.hpp"
+#include "relay/base/secret.hpp"
 #include "relay/smtp/delivery_authentication.hpp"
 #include "relay/smtp/delivery_capabilities.hpp"
 #include "relay/smtp/delivery_commands.hpp"
@@ -31,6 +34,16 @@ RecipientResult refused_with(const Reply& reply) {
 
 struct DeliverySession::Parts {
   explicit Parts(DeliverySettings given) : settings(std::move(given)) {}
+  ~Parts() {
+    for (DeliveryAction& action : actions) {
+      auto* const unsent = std::get_if<SendBytes>(&action);
+      if (unsent != nullptr && unsent->confidential) {
+        wipe(std::as_writable_bytes(std::span(unsent->octets)));
+      }
+    }
+  }
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
 
   DeliverySettings settings;
   DeliveryState state = DeliveryState::unconnected;
@@ -73,7 +86,11 @@ void DeliverySession::Parts::send(std::string command) {
 
 void DeliverySession::Parts::send_secret(const Secret& line) {
   ++replies_owed;
-  actions.emplace_back(SendBytes{std::string(line.text()), true});
+  std::string octets;
+  // Never so short that it lies inside the string itself: moved from there, it would leave a copy.
+  octets.reserve(std::max(line.size(), sizeof octets));
+  octets = line.text();
+  actions.emplace_back(SendBytes{std::move(octets), true});
 }
 
 void DeliverySession::Parts::receive(ByteView input) {

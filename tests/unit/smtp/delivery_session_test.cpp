@@ -1,6 +1,7 @@
 // The client machine's dialogues: connection, TLS, authentication and transactions.
 #include "relay/smtp/delivery_session.hpp"
 
+#include "tests/unit/base/freed_memory.hpp"
 #include "tests/unit/smtp/delivery_support.hpp"
 
 namespace postern::smtp {
@@ -133,6 +134,27 @@ TEST(DeliverySession, FallsBackToLogin) {
   EXPECT_EQ(upstream.say("334 UGFzc3dvcmQ6\r\n"), "cGFzcyB3b3Jk\r\n");
   upstream.say("235 ok\r\n");
   EXPECT_EQ(upstream.ready, 1);
+}
+
+// A connection that is lost with the line on its way leaves no password behind.
+TEST(DeliverySession, ACredentialThatWasNeverSentIsWiped) {
+  for (const std::string_view mechanism : {"PLAIN", "LOGIN"}) {
+    FreedMemoryWatch watch({"cGFzcyB3b3Jk"});  // "pass word"
+    {
+      DeliveryDialogue upstream({.user_name = "user"});
+      upstream.session.connected();
+      upstream.say("220 upstream.example ESMTP\r\n");
+      const std::string offer =
+          "250-upstream.example\r\n250 AUTH " + std::string(mechanism) + "\r\n";
+      upstream.session.receive(as_bytes(offer));
+      if (mechanism == "LOGIN") {
+        EXPECT_EQ(upstream.drain(), "AUTH LOGIN\r\n");
+        EXPECT_EQ(upstream.say("334 VXNlcm5hbWU6\r\n"), "dXNlcg==\r\n");
+        upstream.session.receive(as_bytes("334 UGFzc3dvcmQ6\r\n"));
+      }
+    }
+    EXPECT_EQ(watch.found(), "") << mechanism;
+  }
 }
 
 TEST(DeliverySession, TellsTheUpstreamsWordsWhenTheCredentialIsRefused) {
