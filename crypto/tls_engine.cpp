@@ -24,6 +24,7 @@
 #include "crypto/tls_parts.hpp"
 #include "crypto/tls_words.hpp"
 #include "relay/base/assert.hpp"
+#include "relay/base/secret.hpp"
 
 namespace postern::crypto {
 
@@ -59,6 +60,7 @@ struct TlsEngine::Parts {
     mbedtls_ssl_init(&ssl);
   }
   ~Parts() {
+    wipe(plaintext);
     mbedtls_ssl_free(&ssl);
     mbedtls_ssl_config_free(&config);
   }
@@ -232,7 +234,8 @@ void TlsEngine::Parts::read_all() {
       break;
     }
     if (code > 0) {
-      append(plaintext, std::as_bytes(std::span(piece).first(static_cast<std::size_t>(code))));
+      append_wiping(plaintext,
+                    std::as_bytes(std::span(piece).first(static_cast<std::size_t>(code))));
     } else if (code == MBEDTLS_ERR_SSL_WANT_READ) {
       break;
     } else if (code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {

@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 
+#include "relay/base/secret.hpp"
+
 namespace postern {
 namespace {
 
@@ -80,7 +82,10 @@ std::optional<Bytes> decode_base64(std::string_view text) {
   unsigned bit_count = 0;
   for (const char c : digits) {
     const std::uint8_t value = base64_value(c);
-    if (value == no_digit) return std::nullopt;
+    if (value == no_digit) {
+      wipe(bytes);  // the beginning of a password, perhaps
+      return std::nullopt;
+    }
     bits = (bits << 6 | value) & 0xFFFF;
     bit_count += 6;
     if (bit_count >= 8) {
@@ -89,7 +94,10 @@ std::optional<Bytes> decode_base64(std::string_view text) {
     }
   }
   // RFC 4648 §3.5: bits that no octet needs must be zero, so that every value has one spelling.
-  if ((bits & ((1U << bit_count) - 1)) != 0) return std::nullopt;
+  if ((bits & ((1U << bit_count) - 1)) != 0) {
+    wipe(bytes);
+    return std::nullopt;
+  }
   return bytes;
 }
 

@@ -1,6 +1,7 @@
 // Memory that wipes itself.
 #include "relay/base/secret.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -11,6 +12,24 @@ void wipe(std::span<std::byte> memory) {
   if (memory.empty()) return;
   // explicit_bzero is the one memset a compiler may not remove.
   explicit_bzero(memory.data(), memory.size());
+}
+
+void append_wiping(Bytes& to, ByteView more) {
+  const std::size_t size = to.size() + more.size();
+  if (size > to.capacity()) {
+    Bytes larger;
+    larger.reserve(std::max(size, 2 * to.capacity()));
+    append(larger, to);
+    wipe(to);
+    to.swap(larger);
+  }
+  append(to, more);
+}
+
+void drop_front_wiping(Bytes& from, std::size_t count) {
+  std::copy(from.begin() + static_cast<std::ptrdiff_t>(count), from.end(), from.begin());
+  wipe(std::span(from).last(count));
+  from.resize(from.size() - count);
 }
 
 Secret::Secret(ByteView bytes) : size_(bytes.size()) {

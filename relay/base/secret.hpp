@@ -45,4 +45,9 @@ class Secret {
 // Overwrites memory in a way the compiler keeps.
 void wipe(std::span<std::byte> memory);
 
+// For a buffer that a secret may pass through: as append(), but what a growing buffer leaves behind
+// is wiped; and the first `count` octets taken away, with the room that this sets free wiped.
+void append_wiping(Bytes& to, ByteView more);
+void drop_front_wiping(Bytes& from, std::size_t count);
+
 }  // namespace postern

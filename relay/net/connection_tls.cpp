@@ -71,7 +71,7 @@ void Connection::Parts::take_engine_results(crypto::TlsEngine::Status status) {
   if (kept.empty()) {
     kept = std::move(plaintext);
   } else {
-    append(kept, plaintext);
+    append_wiping(kept, plaintext);
     wipe(plaintext);
   }
   if (status == Status::failed) {

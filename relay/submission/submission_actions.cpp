@@ -3,6 +3,7 @@
 #include <utility>
 #include <variant>
 
+#include "relay/base/secret.hpp"
 #include "relay/submission/submission_driver.hpp"
 
 namespace postern::submission {
@@ -48,7 +49,7 @@ void SubmissionDriver::log_refusal(const smtp::RefusedCommand& refused) {
 
 // RFC 3207 §4.2: what came in clear is thrown away, here and in the connection.
 void SubmissionDriver::perform(smtp::StartTls) {
-  input_.clear();
+  drop_front_wiping(input_, input_.size());
   input_taken_ = 0;
   tls_running_ = true;
   connection_->start_tls_server(policy_->tls);

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "crypto/tls.hpp"
+#include "relay/base/secret.hpp"
 
 namespace postern::submission {
 namespace {
@@ -40,7 +41,10 @@ SubmissionDriver::SubmissionDriver(net::Loop& loop, SubmissionServices& services
       timer_(loop),
       hold_back_timer_(loop) {}
 
-SubmissionDriver::~SubmissionDriver() { *alive_ = false; }
+SubmissionDriver::~SubmissionDriver() {
+  wipe(input_);
+  *alive_ = false;
+}
 
 void SubmissionDriver::start() {
   connection_->set_events({
@@ -78,7 +82,7 @@ void SubmissionDriver::received(ByteView octets) {
   if (closing_) return;
   if (std::exchange(first_octets_, false)) recognise_wrong_port(octets);
   if (content_open_) content_bytes_ += octets.size();
-  postern::append(input_, octets);
+  append_wiping(input_, octets);
   pump();
 }
 
@@ -120,13 +124,7 @@ void SubmissionDriver::pump() {
     end();
     return;
   }
-  if (input_taken_ == input_.size()) {
-    input_.clear();
-    input_taken_ = 0;
-  } else if (input_taken_ > 0) {
-    input_.erase(input_.begin(), input_.begin() + static_cast<std::ptrdiff_t>(input_taken_));
-    input_taken_ = 0;
-  }
+  drop_front_wiping(input_, std::exchange(input_taken_, 0));  // it may hold a password
   // What is left waits for an answer: hold the client back by its own socket.
   const bool pause = !input_.empty() && !tls_running_;
   if (pause != paused_) {

@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "tests/unit/base/freed_memory.hpp"
+
 namespace postern {
 namespace {
 
@@ -51,6 +53,17 @@ TEST(Encoding, HexIsLowerCaseOutAndAnyCaseIn) {
   EXPECT_FALSE(decode_hex("0"));
   EXPECT_FALSE(decode_hex("0g"));
   EXPECT_TRUE(decode_hex("")->empty());
+}
+
+// It may be a password with a slip at its end.
+TEST(Encoding, HalfOfWhatIsNoBase64IsWiped) {
+  const std::string stray = encode_base64(as_bytes("correct horse battery")) + "????";
+  const std::string bits =
+      encode_base64(as_bytes("correct horse battery staple")).substr(0, 36) + "bB==";
+  FreedMemoryWatch watch({"correct horse"});
+  EXPECT_FALSE(decode_base64(stray));
+  EXPECT_FALSE(decode_base64(bits)) << "RFC 4648 §3.5";
+  EXPECT_EQ(watch.found(), "");
 }
 
 }  // namespace

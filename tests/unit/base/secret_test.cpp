@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "tests/unit/base/freed_memory.hpp"
+
 namespace postern {
 namespace {
 
@@ -49,6 +51,32 @@ TEST(Secret, WipeOverwrites) {
   Bytes bytes(64, std::byte{0x55});
   wipe(bytes);
   EXPECT_EQ(bytes, Bytes(64));
+}
+
+TEST(Secret, ABufferThatGrowsLeavesNothingBehind) {
+  Bytes buffer;
+  FreedMemoryWatch watch({"hunter2"});
+  append_wiping(buffer, as_bytes("hunter2"));
+  append_wiping(buffer, Bytes(5'000, std::byte{'x'}));
+  append_wiping(buffer, as_bytes("the end"));
+  EXPECT_EQ(watch.found(), "");
+  EXPECT_EQ(as_text(buffer), "hunter2" + std::string(5'000, 'x') + "the end");
+  wipe(buffer);
+}
+
+TEST(Secret, WhatIsDroppedFromTheFrontIsWiped) {
+  FreedMemoryWatch watch({"hunter2", "of the line"});
+  {
+    Bytes buffer;
+    append_wiping(buffer, as_bytes("hunter2, the rest of the line"));
+    drop_front_wiping(buffer, 9);
+    EXPECT_EQ(as_text(buffer), "the rest of the line");
+    drop_front_wiping(buffer, 0);
+    EXPECT_EQ(buffer.size(), 20U);
+    drop_front_wiping(buffer, 20);
+    EXPECT_TRUE(buffer.empty());
+  }
+  EXPECT_EQ(watch.found(), "");
 }
 
 }  // namespace
