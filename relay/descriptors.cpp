@@ -12,8 +12,8 @@
 namespace postern {
 namespace {
 
-// Loops with their wake-ups, SQLite's files, the control socket and its clients, DNS, the log: 29 in
-// /proc of an idle relay with two workers and two listeners, and many times as much to spare.
+// Loops with their wake-ups, SQLite's files, the control socket and its clients, DNS, the log: an
+// idle relay with two workers and two listeners has 29 in /proc; four times as many to spare.
 constexpr std::uint64_t descriptors_of_the_process = 128;
 
 }  // namespace
