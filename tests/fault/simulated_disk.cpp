@@ -143,7 +143,8 @@ void SimulatedDisk::apply(const Change& change, Bytes& octets) {
   }
   const std::size_t end = change.offset + change.octets.size();
   if (octets.size() < end) octets.resize(end);
-  std::ranges::copy(change.octets, octets.begin() + static_cast<std::ptrdiff_t>(change.offset));
+  if (change.octets.empty()) return;
+  std::memcpy(octets.data() + change.offset, change.octets.data(), change.octets.size());
 }
 
 std::int64_t SimulatedDisk::write(FileNumber file, std::uint64_t offset, ByteView octets) {

@@ -13,6 +13,7 @@ namespace {
 
 TEST(Mailbox, AFullOrClosedMailboxLeavesTheItemWithTheCaller) {
   Mailbox<std::unique_ptr<int>> mailbox(1);
+  EXPECT_FALSE(mailbox.drained()) << "more may come";
   EXPECT_TRUE(mailbox.push(std::make_unique<int>(1)));
   auto second = std::make_unique<int>(2);
   EXPECT_FALSE(mailbox.push(std::move(second)));
@@ -21,7 +22,9 @@ TEST(Mailbox, AFullOrClosedMailboxLeavesTheItemWithTheCaller) {
   EXPECT_TRUE(mailbox.push(std::move(second)));
   mailbox.close();
   EXPECT_FALSE(mailbox.push(std::make_unique<int>(3)));
+  EXPECT_FALSE(mailbox.drained()) << "what is in can still be taken";
   EXPECT_EQ(mailbox.wait_and_take_all().size(), 1U);
+  EXPECT_TRUE(mailbox.drained());
   EXPECT_TRUE(mailbox.wait_and_take_all().empty());
 }
 
