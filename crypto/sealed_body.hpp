@@ -4,8 +4,9 @@
 // A sealed stream is the secretstream header (24 octets) and then chunks of seal_chunk_bytes plain
 // octets (the last one shorter, tagged FINAL), each 17 octets longer when sealed. Promise: a
 // flipped bit, a cut, a swapped or repeated chunk is an Error (corrupt), never wrong octets.
-// Without the wrapped key nothing can read it again. The queue id and the envelope are bound into the
-// key's wrapping: a key moved to another row, or beside an address that was changed, does not open.
+// Without the wrapped key nothing can read it again. The queue id and the envelope are bound into
+// the key's wrapping: a key moved to another row, or beside an address that was changed, does not
+// open.
 #pragma once
 
 #include <array>
