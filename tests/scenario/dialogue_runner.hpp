@@ -208,7 +208,7 @@ class DialogueRunner {
   void perform(SendReply& reply) { replies_ += reply.wire; }
   void perform(StartTls&) { handshake_waits_ = true; }
   void perform(CheckCredential& check) {
-    login_ = check.mechanism + " " + check.user_name + " " + std::string(check.password.text());
+    login_ = check.user_name + " " + std::string(check.password.text());
     const auto accepted = CredentialVerdict::Kind::accepted;
     submission_->credential_checked(
         {.kind = std::exchange(password_verdict_, std::nullopt).value_or(accepted)});

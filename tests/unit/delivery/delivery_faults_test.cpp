@@ -2,6 +2,8 @@
 // fails without the rule that its comment names.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "relay/message/header.hpp"
 #include "tests/unit/delivery/delivery_support.hpp"
 
