@@ -238,7 +238,7 @@ TEST_F(AdmissionTest, AConnectionThatNobodyAdmitsInTimeIsTurnedAwayAndNotCounted
   }));
   blocked.get_future().wait();
   Client& client = dial(Port::starttls);
-  EXPECT_EQ(client.reply().substr(0, 9), "421 4.7.0");
+  EXPECT_EQ(client.reply().substr(0, 9), "421 4.3.2");
   EXPECT_TRUE(client.sees_the_end());
   busy.set_value();
   EXPECT_TRUE(until([this] { return open_connections() == 0; })) << "its admission comes too late";
