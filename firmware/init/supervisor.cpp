@@ -120,7 +120,12 @@ class Supervisor {
     data_open_ = !data.empty() && open_data(data, feed_);
     set_clock_floor();
     feed_watchdog();
-    if (data_open_) prepare_box();
+    if (data_open_) {
+      prepare_box();
+    } else {
+      const EfiPartition efi;
+      if (efi.mounted()) look_at_slot(efi.place());
+    }
     if (restart_wanted_) leave(RB_AUTOBOOT);
     started_ = healthy_since_ = Clock::now();
     configured_ = ::access("/data/config/postern.toml", F_OK) == 0;
@@ -159,12 +164,16 @@ class Supervisor {
     if (!write_file(update_story_file, what + "\n")) say("that could not be kept");
   }
 
-  // What became of the last update, and the next one.
-  void settle_slots(const std::string& place) {
+  void look_at_slot(const std::string& place) {
     slot_is_good_ =
         find_slot_image(directory_names(place + kernels_directory), running_slot()).state ==
         SlotState::good;
     say(std::string("slot ") + running_slot() + (slot_is_good_ ? " is good" : " is on trial"));
+  }
+
+  // What became of the last update, and the next one.
+  void settle_slots(const std::string& place) {
+    look_at_slot(place);
     if (const auto failed = take_failed_update(place)) tell_of_update(*failed);
     // The other slot is where a failing one leads back to: it stays as it is until then.
     if (!slot_is_good_) return;
@@ -178,12 +187,14 @@ class Supervisor {
   // An image on trial is good when what it is for works for a while; if not, the box goes back to
   // the other slot, where there is a good one.
   void look_after_trial() {
-    if (slot_is_good_ || !data_open_) return;
+    if (slot_is_good_) return;
     const auto now = Clock::now();
-    const bool works = !configured_ || (ready_ && relay_ > 0);
+    const bool works = data_open_ && (!configured_ || (ready_ && relay_ > 0));
     if (!works) healthy_since_ = now;
-    const bool failed = trial_ends_ >= trial_ends_max || now - started_ > trial_time_max;
+    const bool failed =
+        !nowhere_to_go_ && (trial_ends_ >= trial_ends_max || now - started_ > trial_time_max);
     if (now - healthy_since_ < trial_health && !failed) return;
+    healthy_since_ = now;  // what does not work out below is tried again after a while
     const EfiPartition efi;
     if (!efi.mounted()) return;
     if (!failed) {
@@ -192,8 +203,11 @@ class Supervisor {
         tell_of_update(std::string("slot ") + running_slot() + " passed its trial");
       return;
     }
-    if (!other_slot_is_good(efi.place())) return;
-    leave_reason(last_end_.empty() ? "the relay was not ready in time" : last_end_);
+    nowhere_to_go_ = !other_slot_is_good(efi.place());
+    if (nowhere_to_go_) return;
+    leave_reason(!data_open_         ? "the data partition could not be opened"
+                 : last_end_.empty() ? "the relay was not ready in time"
+                                     : last_end_);
     say("this slot fails its trial; the box restarts");
     restart_wanted_ = true;
   }
@@ -349,7 +363,8 @@ class Supervisor {
 
   int watchdog_ = -1, signals_ = -1, notes_ = -1;
   bool data_open_ = false, configured_ = false, ready_ = false, relay_fed_ = false,
-       address_is_new_ = false, slot_is_good_ = false, restart_wanted_ = false;
+       address_is_new_ = false, slot_is_good_ = false, restart_wanted_ = false,
+       nowhere_to_go_ = false;  // no other slot holds an image that was good
   int trial_ends_ = 0;
   std::string last_end_;  // of the relay
   Clock::time_point started_{}, healthy_since_{};
