@@ -26,6 +26,7 @@ class TestOwnKeys(OperatorTest):
         (self.scratch / "secrets/provider").write_text("secret\n")
         (self.scratch / "secrets/provider").chmod(0o600)
         self.configuration.write_text(BASE + relays.user_table() + upstream_table(587, self.authority.ca_file))
+        self.configuration.chmod(0o600)  # it holds a user
 
     def generate(self, *words):
         return json.loads(self.postern("--json", "tls", "generate", *words).stdout)
