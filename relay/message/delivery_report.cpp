@@ -123,8 +123,8 @@ std::string status_code(const ReportedRecipient& recipient) {
 // "rfc822; anna@far.example" or, where it is needed, the type of RFC 6533 §3.
 std::string typed_address(std::string_view address, bool utf8) {
   if (is_ascii(address)) return "rfc822; " + clean_text(address);
-  if (utf8 || !is_valid_utf8(address)) return "utf-8; " + clean_text(address);
-  return "utf-8; " + encode_utf8_address(address);
+  if (utf8) return "utf-8; " + clean_text(address);
+  return "utf-8; " + (is_valid_utf8(address) ? encode_utf8_address(address) : clean_ascii(address));
 }
 
 // "rfc822;anna@far.example" as ORCPT said it.

@@ -189,6 +189,17 @@ TEST(DeliveryReport, UsesTheGlobalTypesForAnInternationalSender) {  // RFC 6533 
   EXPECT_TRUE(is_valid_utf8(report.header + report.body));
 }
 
+// RFC 6533 §3: an ASCII report stays one, also where a recipient's octets are no UTF-8.
+TEST(DeliveryReport, StaysAsciiWhateverARecipientsOctetsAre) {
+  for (const auto* address : {"\xC3\xA4nna@far.example", "\xC3\xA4\xFF@far.example"}) {
+    ReportFacts given = facts();
+    given.recipients[0].address = address;
+    const Report report = write_report(given);
+    EXPECT_FALSE(report.needs_utf8);
+    EXPECT_TRUE(is_ascii(report.body)) << address;
+  }
+}
+
 TEST(ReportText, FoldsAndWrapsAtTheMargin) {
   std::string words;
   for (int i = 0; i < 60; ++i) words += "word ";
