@@ -12,6 +12,7 @@
 #include "relay/config/limits.hpp"
 #include "relay/config/sections.hpp"
 #include "relay/config/words.hpp"
+#include "relay/policy/signing_keys.hpp"
 
 namespace postern::config {
 
@@ -38,11 +39,9 @@ std::vector<std::string> unsigned_domains_of(const Configuration& configuration,
     const std::string& text = sender.text();
     std::string domain = to_lower(text.substr(text.rfind('@') + 1));
     if (domain.starts_with('*')) continue;
-    // A parent's key signs too, as submission/submission_policy.cpp chooses.
-    const bool has_key = std::ranges::any_of(configuration.dkim_keys, [&](const auto& key) {
-      return domain == key->domain() || domain.ends_with('.' + key->domain());
-    });
-    if (!has_key) found.push_back(std::move(domain));
+    if (policy::signing_keys(configuration.dkim_keys, domain).empty()) {
+      found.push_back(std::move(domain));
+    }
   }
   return found;
 }

@@ -26,7 +26,32 @@ namespace postern::testing {
 // RFC 5246 §7.4.1.1 and §7.4.1.2: an empty HelloRequest and an empty ClientHello.
 inline constexpr std::string_view empty_hello_request("\x00\x00\x00\x00", 4);
 inline constexpr std::string_view empty_client_hello("\x01\x00\x00\x00", 4);
-class BarePeer {
+
+struct Wires {
+  Bytes outgoing;
+  Bytes incoming;
+};
+
+// `wires` must stay where it is as long as `ssl` is used.
+inline void connect_to(mbedtls_ssl_context& ssl, Wires& wires) {
+  mbedtls_ssl_set_bio(
+      &ssl, &wires,
+      [](void* self, const unsigned char* data, std::size_t size) {
+        append(static_cast<Wires*>(self)->outgoing, std::as_bytes(std::span(data, size)));
+        return static_cast<int>(size);
+      },
+      [](void* self, unsigned char* data, std::size_t size) {
+        Bytes& wire = static_cast<Wires*>(self)->incoming;
+        if (wire.empty()) return MBEDTLS_ERR_SSL_WANT_READ;
+        const std::size_t take = std::min(size, wire.size());
+        std::copy_n(wire.begin(), take, reinterpret_cast<std::byte*>(data));
+        wire.erase(wire.begin(), wire.begin() + static_cast<std::ptrdiff_t>(take));
+        return static_cast<int>(take);
+      },
+      nullptr);
+}
+
+class BarePeer : public Wires {
  public:
   BarePeer(int endpoint, mbedtls_ssl_protocol_version version,
            const testing::TestCertificate& certificate) {
@@ -50,21 +75,7 @@ class BarePeer {
     EXPECT_EQ(mbedtls_ssl_conf_own_cert(&config_, &chain_, &key_), 0);
     EXPECT_EQ(mbedtls_ssl_setup(&ssl, &config_), 0);
     EXPECT_EQ(mbedtls_ssl_set_hostname(&ssl, nullptr), 0);
-    mbedtls_ssl_set_bio(
-        &ssl, this,
-        [](void* self, const unsigned char* data, std::size_t size) {
-          append(static_cast<BarePeer*>(self)->outgoing, std::as_bytes(std::span(data, size)));
-          return static_cast<int>(size);
-        },
-        [](void* self, unsigned char* data, std::size_t size) {
-          Bytes& wire = static_cast<BarePeer*>(self)->incoming;
-          if (wire.empty()) return MBEDTLS_ERR_SSL_WANT_READ;
-          const std::size_t take = std::min(size, wire.size());
-          std::copy_n(wire.begin(), take, reinterpret_cast<std::byte*>(data));
-          wire.erase(wire.begin(), wire.begin() + static_cast<std::ptrdiff_t>(take));
-          return static_cast<int>(take);
-        },
-        nullptr);
+    connect_to(ssl, *this);
   }
   ~BarePeer() {
     mbedtls_ssl_free(&ssl);
@@ -95,8 +106,6 @@ class BarePeer {
   }
 
   mbedtls_ssl_context ssl{};
-  Bytes outgoing;
-  Bytes incoming;
 
  private:
   static const unsigned char* octets(std::string_view text) {

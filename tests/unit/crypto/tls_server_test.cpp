@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "crypto/tls.hpp"
+#include "tests/unit/crypto/bare_peer.hpp"
 #include "tests/unit/crypto/test_certificates.hpp"
 
 namespace postern::crypto {
@@ -24,7 +25,7 @@ struct Session {
   mbedtls_ssl_session session;
 };
 
-class BareClient {
+class BareClient : testing::Wires {
  public:
   BareClient() {
     mbedtls_ssl_config_init(&config);
@@ -57,21 +58,7 @@ class BareClient {
   void begin() {
     ASSERT_EQ(mbedtls_ssl_setup(&ssl, &config), 0);
     ASSERT_EQ(mbedtls_ssl_set_hostname(&ssl, "mail.example"), 0);
-    mbedtls_ssl_set_bio(
-        &ssl, this,
-        [](void* self, const unsigned char* data, std::size_t size) {
-          append(static_cast<BareClient*>(self)->up, std::as_bytes(std::span(data, size)));
-          return static_cast<int>(size);
-        },
-        [](void* self, unsigned char* data, std::size_t size) {
-          Bytes& wire = static_cast<BareClient*>(self)->down;
-          if (wire.empty()) return MBEDTLS_ERR_SSL_WANT_READ;
-          const std::size_t take = std::min(size, wire.size());
-          std::copy_n(wire.begin(), take, reinterpret_cast<std::byte*>(data));
-          wire.erase(wire.begin(), wire.begin() + static_cast<std::ptrdiff_t>(take));
-          return static_cast<int>(take);
-        },
-        nullptr);
+    testing::connect_to(ssl, *this);
   }
   // To the end of the handshake and one message up; keeps the session where a ticket came.
   int talk(TlsEngine& server, Session* keep = nullptr) {
@@ -91,8 +78,8 @@ class BareClient {
           kept_ = true;
         }
       }
-      (void)server.receive(std::exchange(up, {}));
-      append(down, server.take_output());
+      (void)server.receive(std::exchange(outgoing, {}));
+      append(incoming, server.take_output());
       if (code < 0 && code != MBEDTLS_ERR_SSL_WANT_READ &&
           code != MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
         return code;
@@ -106,8 +93,6 @@ class BareClient {
 
   mbedtls_ssl_config config;
   mbedtls_ssl_context ssl;
-  Bytes up;
-  Bytes down;
 
  private:
   bool kept_ = false;
