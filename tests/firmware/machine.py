@@ -147,10 +147,16 @@ class Machine:
             return self._console.decode(errors="replace")
 
     def wait_for(self, words, seconds=SECONDS_MAX):
-        """Waits until the console shows these words and gives all it showed so far."""
+        """Waits until the console shows these words with the rest of their line, and gives all it showed so far."""
         needle = words.encode()
+
+        def shown():
+            at = self._console.find(needle)
+            return at >= 0 and b"\n" in self._console[at:]
+
         with self._changed:
-            if not self._changed.wait_for(lambda: needle in self._console or self._ended, seconds) or needle not in self._console:
+            self._changed.wait_for(lambda: shown() or self._ended, seconds)
+            if needle not in self._console:
                 why = "ended" if self._ended else f"did not say it within {seconds} s"
                 raise AssertionError(f"'{words}' expected on the console; the box {why}:\n"
                                      f"{self._console.decode(errors='replace')[-6000:]}")
