@@ -65,6 +65,11 @@ Result<> Service::Parts::open_storage() {
   if (report.log_damage) {
     log.event(LogLevel::error, "log-damaged").field("reason", *report.log_damage);
   }
+  for (const QueueId id : report.lost) {
+    log.event(LogLevel::error, "message-entry-lost")
+        .field("queue_id", id.text())
+        .field("advice", "the medium is damaged; a report names the recipients");
+  }
   for (const QueueId id : report.quarantined) {
     log.event(LogLevel::error, "message-quarantined")
         .field("queue_id", id.text())

@@ -34,10 +34,10 @@ inline constexpr std::int64_t log_bytes_kept_max = std::int64_t{8} * 1024 * 1024
 // allocate more.
 inline constexpr int value_bytes_max = 8 * 1024 * 1024;
 // The schema this program writes; see database_schema.cpp.
-inline constexpr std::int64_t schema_version = 2;
-// The oldest that it can bring up to date. In schema 1 envelopes were not bound to the keys, so its
-// mail cannot be opened; it was never released.
-inline constexpr std::int64_t schema_version_min = 2;
+inline constexpr std::int64_t schema_version = 3;
+// The oldest that it can bring up to date. In schema 1 envelopes were not bound to the keys, in
+// schema 2 states were one flipped bit apart; neither was released.
+inline constexpr std::int64_t schema_version_min = 3;
 
 // A statement and what it is for, in words that fit before "in <file>" in an Error.
 struct Sql {

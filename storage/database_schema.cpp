@@ -31,7 +31,7 @@ CREATE TABLE message (
   next_attempt_ms INTEGER NOT NULL,
   waited_ms     INTEGER NOT NULL DEFAULT 0 CHECK (waited_ms >= 0),
   attempts      INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-  held          INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
+  held          INTEGER NOT NULL DEFAULT 51 CHECK (held IN (51, 85)),  -- 85: held; four bits apart
   quarantined   INTEGER NOT NULL DEFAULT 0 CHECK (quarantined IN (0, 1)),
   last_error    TEXT    NOT NULL DEFAULT '',
   header_bytes  INTEGER NOT NULL CHECK (header_bytes >= 0),
@@ -49,7 +49,7 @@ CREATE TABLE recipient (
   position       INTEGER NOT NULL,
   address        TEXT    NOT NULL,
   parameters     TEXT    NOT NULL,
-  state          INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+  state          INTEGER NOT NULL CHECK (state IN (51, 85, 102)),  -- RecipientState
   last_reply     TEXT    NOT NULL,
   delay_notified INTEGER NOT NULL CHECK (delay_notified IN (0, 1)),
   PRIMARY KEY (message, position)

@@ -55,22 +55,7 @@ Result<std::unique_ptr<QueueStore>> QueueStore::open(const std::string& state_di
   }
 
   if (auto counted = parts.count_all(); !counted) return std::unexpected(counted.error());
-  Result<std::uint64_t> swept =
-      parts.spool->sweep([&parts](QueueId id) { return parts.is_spooled(id); });
-  if (!swept) return std::unexpected(swept.error());
-  parts.report.swept_files = *swept;
-
-  Result<std::vector<QueueId>> damaged = parts.damaged();
-  if (!damaged) return std::unexpected(damaged.error());
-  if (!damaged->empty()) {
-    Result<> done = store->quarantine_damaged(*damaged);
-    // A full disk: the commit has made room by giving up the reserve.
-    if (!done && done.error().kind == ErrorKind::no_space) {
-      done = store->quarantine_damaged(*damaged);
-    }
-    if (!done) return std::unexpected(done.error());
-    parts.report.quarantined = std::move(*damaged);
-  }
+  if (auto done = store->quarantine_damaged(); !done) return std::unexpected(done.error());
   if (auto taken = parts.take_reserve(); !taken) return std::unexpected(taken.error());
   return store;
 }
@@ -88,14 +73,49 @@ Result<> QueueStore::Parts::open_database(const char* vfs) {
   return {};
 }
 
-Result<> QueueStore::quarantine_damaged(const std::vector<QueueId>& damaged) {
-  if (auto begun = begin(); !begun) return begun;
-  for (const QueueId id : damaged) {
-    auto done = set_quarantined(
+// In one commit. One that meets a full disk has made room by giving up the reserve, so it is tried
+// again.
+template <class Change>
+Result<> QueueStore::change_at_open(const std::vector<QueueId>& messages, Change change) {
+  const auto change_all = [&]() -> Result<> {
+    if (messages.empty()) return {};
+    if (auto begun = begin(); !begun) return begun;
+    for (const QueueId id : messages) {
+      if (auto done = change(id); !done) {
+        roll_back();
+        return done;
+      }
+    }
+    return commit();
+  };
+  const Result<> done = change_all();
+  if (done || done.error().kind != ErrorKind::no_space) return done;
+  return change_all();
+}
+
+// What lost its row gets one, then what lost its body is looked for.
+Result<> QueueStore::quarantine_damaged() {
+  Parts& parts = *parts_;
+  Result<std::vector<QueueId>> lost = parts.without_row();
+  if (!lost) return std::unexpected(lost.error());
+  auto done = change_at_open(*lost, [this](QueueId id) { return stand_in(id); });
+  if (!done) return done;
+  parts.report.lost = std::move(*lost);
+
+  Result<std::uint64_t> swept =
+      parts.spool->sweep([&parts](QueueId id) { return parts.is_spooled(id); });
+  if (!swept) return std::unexpected(swept.error());
+  parts.report.swept_files = *swept;
+
+  Result<std::vector<QueueId>> damaged = parts.damaged();
+  if (!damaged) return std::unexpected(damaged.error());
+  done = change_at_open(*damaged, [this](QueueId id) {
+    return set_quarantined(
         id, "its body file in the spool is missing or cut short; ask the sender to send it again");
-    if (!done) return done;
-  }
-  return commit();
+  });
+  if (!done) return done;
+  parts.report.quarantined = std::move(*damaged);
+  return {};
 }
 
 const OpenReport& QueueStore::open_report() const { return parts_->report; }

@@ -37,6 +37,9 @@ struct SpoolFiles;  // spool_files.hpp
 struct OpenReport {
   std::uint64_t swept_files = 0;
   std::vector<QueueId> quarantined;
+  // Only recipients were left of them. What stands in does not open, so delivery quarantines it and
+  // tells a person.
+  std::vector<QueueId> lost;
   std::optional<std::string> log_damage;  // one sentence: mail may be missing
 };
 
@@ -81,7 +84,6 @@ class QueueStore {
   [[nodiscard]] Result<> record(
       const AttemptRecord& record);  // removes the message when nobody waits any more
   [[nodiscard]] Result<> set_held(QueueId id, bool held);
-  [[nodiscard]] Result<> set_next_attempt(QueueId id, WallTime when);
   [[nodiscard]] Result<> set_quarantined(QueueId id, std::string_view reason);
   [[nodiscard]] Result<> remove(QueueId id);
   [[nodiscard]] Result<> save_counter(std::string_view name, std::string_view value);
@@ -100,7 +102,10 @@ class QueueStore {
 
  private:
   QueueStore();
-  [[nodiscard]] Result<> quarantine_damaged(const std::vector<QueueId>& damaged);
+  [[nodiscard]] Result<> quarantine_damaged();
+  [[nodiscard]] Result<> stand_in(QueueId id);
+  template <class Change>
+  [[nodiscard]] Result<> change_at_open(const std::vector<QueueId>& messages, Change change);
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };

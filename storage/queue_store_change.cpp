@@ -23,6 +23,10 @@ constexpr Sql insert_message_sql{
     "store a message",
     "INSERT INTO message (id, user_name, reverse_path, parameters, received_ms, next_attempt_ms, "
     "header_bytes, body_bytes) SELECT ?, ?, ?, ?, ?, ?, ?, ?"};
+constexpr Sql stand_in_sql{
+    "stand in for a lost message",
+    "INSERT INTO message (id, user_name, reverse_path, parameters, received_ms, next_attempt_ms, "
+    "header_bytes, body_bytes) SELECT ?, '(lost)', '', '', 0, 0, 0, 0"};
 constexpr Sql set_spool_bytes_sql{"store a message's spool file",
                                   "UPDATE message SET spool_bytes = ? WHERE id = ?"};
 constexpr Sql insert_content_sql{
@@ -38,15 +42,15 @@ constexpr Sql record_message_sql{"record an attempt",
 constexpr Sql record_recipient_sql{"record a recipient's outcome",
                                    "UPDATE recipient SET state = ?, last_reply = ?, "
                                    "delay_notified = ? WHERE message = ? AND position = ?"};
-constexpr Sql count_waiting_sql{"count waiting recipients",
-                                "SELECT count(*) FROM recipient WHERE message = ? AND state = 0"};
+// Who is neither relayed nor failed waits, damaged states included.
+constexpr Sql count_waiting_sql{
+    "count waiting recipients",
+    "SELECT count(*) FROM recipient WHERE message = ? AND state NOT IN (85, 102)"};
 constexpr Sql examine_sql{"look up a message",
                           "SELECT header_bytes + body_bytes, quarantined, spool_bytes IS NOT NULL "
                           "FROM message WHERE id = ?"};
 constexpr Sql remove_sql{"remove a message", "DELETE FROM message WHERE id = ?"};
 constexpr Sql hold_sql{"hold a message", "UPDATE message SET held = ? WHERE id = ?"};
-constexpr Sql schedule_sql{"schedule a message",
-                           "UPDATE message SET next_attempt_ms = ? WHERE id = ?"};
 constexpr Sql quarantine_sql{"quarantine a message",
                              "UPDATE message SET quarantined = 1, last_error = ? WHERE id = ?"};
 constexpr Sql remove_counter_sql{"remove a counter", "DELETE FROM counter WHERE name = ?"};
@@ -262,15 +266,22 @@ Result<> QueueStore::Parts::change(const Sql& sql, std::int64_t value, QueueId i
 }
 
 Result<> QueueStore::set_held(QueueId id, bool held) {
-  return parts_->atomically([&] { return parts_->change(hold_sql, held ? 1 : 0, id); });
-}
-
-Result<> QueueStore::set_next_attempt(QueueId id, WallTime when) {
-  return parts_->atomically([&] { return parts_->change(schedule_sql, stored_time(when), id); });
+  return parts_->atomically(
+      [&] { return parts_->change(hold_sql, held ? held_stored : not_held_stored, id); });
 }
 
 Result<> QueueStore::set_quarantined(QueueId id, std::string_view reason) {
   return parts_->atomically([&] { return parts_->quarantine(id, reason); });
+}
+
+Result<> QueueStore::stand_in(QueueId id) {
+  return parts_->atomically([&]() -> Result<> {
+    auto query = parts_->database->query(stand_in_sql);
+    if (!query) return std::unexpected(query.error());
+    if (auto done = query->integer(stored_id(id)).run(); !done) return done;
+    ++parts_->tally.messages;
+    return {};
+  });
 }
 
 Result<> QueueStore::Parts::quarantine(QueueId id, std::string_view reason) {

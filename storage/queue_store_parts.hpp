@@ -32,6 +32,10 @@ namespace postern::storage {
   return WallTime(Duration(stored));
 }
 
+// Column `held`; anything else is not held.
+inline constexpr std::int64_t held_stored = 0x55;
+inline constexpr std::int64_t not_held_stored = 0x33;
+
 struct QueueStore::Parts {
   // What the queue holds, kept in step with every change so that nobody has to count rows.
   struct Tally {
@@ -90,6 +94,8 @@ struct QueueStore::Parts {
   [[nodiscard]] Result<> change(const Sql& sql, std::int64_t value, QueueId id);
 
   [[nodiscard]] Result<> count_all();
+  // Messages of which only recipients are left: a flipped bit took their row.
+  [[nodiscard]] Result<std::vector<QueueId>> without_row();
   [[nodiscard]] Result<bool> is_spooled(QueueId id);
   // Spooled messages, not yet quarantined, whose file is missing or of another length.
   [[nodiscard]] Result<std::vector<QueueId>> damaged();

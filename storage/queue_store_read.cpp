@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "storage/queue_store_parts.hpp"
@@ -15,7 +16,7 @@ constexpr Sql summaries_sql{
     "list the queue",
     "SELECT id, received_ms, next_attempt_ms, attempts, held, quarantined, "
     "header_bytes + body_bytes, waited_ms, user_name, reverse_path, "
-    "coalesce((SELECT address FROM recipient WHERE message = id AND state = 0 ORDER BY position "
+    "coalesce((SELECT address FROM recipient WHERE message = id AND state = 51 ORDER BY position "
     "LIMIT 1), '') FROM message WHERE id > ? ORDER BY id LIMIT ?"};
 // The first ten columns as above.
 constexpr Sql load_message_sql{
@@ -23,7 +24,7 @@ constexpr Sql load_message_sql{
     "SELECT id, received_ms, next_attempt_ms, attempts, held, quarantined, "
     "header_bytes + body_bytes, waited_ms, user_name, reverse_path, parameters, last_error, "
     "header_bytes, body_bytes, spool_bytes IS NOT NULL, wrapped_key, sealed_header "
-    "FROM message JOIN content ON content.message = message.id WHERE id = ?"};
+    "FROM message LEFT JOIN content ON content.message = message.id WHERE id = ?"};
 constexpr Sql load_recipients_sql{
     "load a message's recipients",
     "SELECT position, address, parameters, state, last_reply, delay_notified FROM recipient "
@@ -37,6 +38,9 @@ constexpr Sql counters_sql{"load the counters", "SELECT name, value FROM counter
 constexpr Sql tally_sql{"count the queue",
                         "SELECT count(*), coalesce(sum(header_bytes + body_bytes), 0), "
                         "coalesce(sum(quarantined), 0) FROM message"};
+constexpr Sql without_row_sql{
+    "look for recipients without a message",
+    "SELECT DISTINCT message FROM recipient WHERE message NOT IN (SELECT id FROM message)"};
 constexpr Sql spooled_sql{
     "check the spool",
     "SELECT id, spool_bytes FROM message WHERE spool_bytes IS NOT NULL AND NOT quarantined"};
@@ -49,7 +53,7 @@ MessageSummary read_summary(const Query& row) {
   constexpr std::int64_t attempts_max = std::numeric_limits<std::uint32_t>::max();
   summary.attempts =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(row.integer_at(3), 0, attempts_max));
-  summary.held = row.integer_at(4) != 0;
+  summary.held = row.integer_at(4) == held_stored;  // damaged: better sent than held for ever
   summary.quarantined = row.integer_at(5) != 0;
   summary.bytes = static_cast<std::uint64_t>(row.integer_at(6));
   summary.waited = Duration(row.integer_at(7));
@@ -63,6 +67,13 @@ std::unexpected<Error> no_such_message(const Sql& sql, QueueId id) {
               fmt::format("there is no message {} in the queue (any more)", id.text()));
 }
 
+bool is_recipient_state(std::int64_t stored) {
+  using enum RecipientState;
+  return std::ranges::any_of(std::array{waiting, relayed, failed}, [stored](RecipientState state) {
+    return static_cast<std::int64_t>(state) == stored;
+  });
+}
+
 Result<std::vector<StoredRecipient>> load_recipients(Database& database, QueueId id) {
   auto query = database.query(load_recipients_sql);
   if (!query) return std::unexpected(query.error());
@@ -73,7 +84,7 @@ Result<std::vector<StoredRecipient>> load_recipients(Database& database, QueueId
     if (!row) return std::unexpected(row.error());
     if (!*row) return recipients;
     const std::int64_t state = query->integer_at(3);
-    if (state < 0 || state > static_cast<std::int64_t>(RecipientState::failed)) {
+    if (!is_recipient_state(state)) {
       return fail(ErrorKind::corrupt, load_recipients_sql.purpose,
                   fmt::format("a recipient of message {} is in state {}, which does not exist",
                               id.text(), state));
@@ -130,11 +141,14 @@ Result<StoredMessage> QueueStore::load(QueueId id) {
   message.content.spooled = query->integer_at(14) != 0;
   message.content.wrapped_key = query->blob_at(15);
   message.content.sealed_header = query->blob_at(16);
+  if (message.content.wrapped_key.empty()) {  // of every message it has an octet at least
+    return fail(ErrorKind::corrupt, load_message_sql.purpose,
+                fmt::format("the content of message {} is gone", id.text()));
+  }
 
   Result<std::vector<StoredRecipient>> recipients = load_recipients(*parts_->database, id);
   if (!recipients) return std::unexpected(recipients.error());
   message.recipients = std::move(*recipients);
-  message.delay_noticed = std::ranges::any_of(message.recipients, &StoredRecipient::delay_notified);
   return message;
 }
 
@@ -201,6 +215,18 @@ Result<> QueueStore::Parts::count_all() {
            static_cast<std::uint64_t>(query->integer_at(1)),
            static_cast<std::uint64_t>(query->integer_at(2))};
   return {};
+}
+
+Result<std::vector<QueueId>> QueueStore::Parts::without_row() {
+  auto query = database->query(without_row_sql);
+  if (!query) return std::unexpected(query.error());
+  std::vector<QueueId> found;
+  while (true) {
+    const Result<bool> row = query->next();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return found;
+    found.push_back(queue_id(query->integer_at(0)));
+  }
 }
 
 Result<bool> QueueStore::Parts::is_spooled(QueueId id) {

@@ -36,7 +36,6 @@ bool may_gather(const StorageRequest& request) {
 
 bool changes_the_queue(const StorageRequest& request) {
   return may_gather(request) || std::holds_alternative<SetHeld>(request) ||
-         std::holds_alternative<SetNextAttempt>(request) ||
          std::holds_alternative<SetQuarantined>(request) ||
          std::holds_alternative<RemoveMessage>(request) ||
          std::holds_alternative<SaveCounters>(request) ||
@@ -80,9 +79,6 @@ struct DoChange {
   }
   Result<> operator()(RecordAttempt& request) const { return store.record(request.record); }
   Result<> operator()(SetHeld& request) const { return store.set_held(request.id, request.held); }
-  Result<> operator()(SetNextAttempt& request) const {
-    return store.set_next_attempt(request.id, request.when);
-  }
   Result<> operator()(SetQuarantined& request) const {
     return store.set_quarantined(request.id, request.reason);
   }

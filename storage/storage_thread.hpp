@@ -55,11 +55,6 @@ struct SetHeld {
   bool held;
   Done done;
 };
-struct SetNextAttempt {
-  QueueId id;
-  WallTime when;
-  Done done;
-};
 struct SetQuarantined {
   QueueId id;
   std::string reason;
@@ -100,9 +95,9 @@ struct LoadFigures {
   Callback<Result<QueueFigures>> done;
 };
 using StorageRequest =
-    std::variant<AppendToSpool, DiscardSpool, InsertMessage, RecordAttempt, SetHeld, SetNextAttempt,
-                 SetQuarantined, RemoveMessage, SaveCounters, KeepCounters, LoadSummaries,
-                 LoadMessage, ReadBody, LoadCounters, LoadFigures>;
+    std::variant<AppendToSpool, DiscardSpool, InsertMessage, RecordAttempt, SetHeld, SetQuarantined,
+                 RemoveMessage, SaveCounters, KeepCounters, LoadSummaries, LoadMessage, ReadBody,
+                 LoadCounters, LoadFigures>;
 
 // The time from one commit to the next under load: little beside what a signature and a handshake
 // take, enough to gather what comes meanwhile. A commit of SD cards takes as long by itself.

@@ -22,7 +22,8 @@ struct StoredSender {
   std::string parameters;    // as MAIL would carry them: "BODY=8BITMIME RET=HDRS ENVID=QQ314159"
 };
 
-enum class RecipientState : std::uint8_t { waiting = 0, relayed = 1, failed = 2 };
+// As stored. Four bits differ between any two, so that a flipped bit makes none out of another.
+enum class RecipientState : std::uint8_t { waiting = 0x33, relayed = 0x55, failed = 0x66 };
 
 struct StoredRecipient {
   std::int64_t index = 0;  // position in the envelope; the recipient's name inside its message
@@ -79,7 +80,6 @@ struct StoredMessage {
   std::vector<StoredRecipient> recipients;
   StoredContent content;   // sealed_body is left out: read it by read_body()
   std::string last_error;  // why it still waits, in one sentence
-  bool delay_noticed = false;
 };
 
 // What one delivery attempt came to; written in one transaction before anything that depends on it.

@@ -37,14 +37,7 @@ class Mailbox {
     return std::exchange(items_, {});
   }
 
-  // Waits until something is there or the mailbox is closed; empty only when closed and drained.
-  [[nodiscard]] std::vector<T> wait_and_take_all() {
-    std::unique_lock lock(mutex_);
-    filled_.wait(lock, [this] { return closed_ || !items_.empty(); });
-    return std::exchange(items_, {});
-  }
-
-  // The same, but not beyond `when`; empty also when nothing came until then.
+  // Waits until something is there, the mailbox is closed, or `when`; empty when nothing came.
   [[nodiscard]] std::vector<T> wait_and_take_all(std::chrono::steady_clock::time_point when) {
     std::unique_lock lock(mutex_);
     filled_.wait_until(lock, when, [this] { return closed_ || !items_.empty(); });

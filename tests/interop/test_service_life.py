@@ -73,7 +73,13 @@ class ServiceLife(InteropTest):
             relay.postern("reload")
             self.assertEqual(restart_needed(), [])
 
-    def test_a_person_is_told_of_a_message_whose_rows_cannot_be_read(self):
+    def test_a_person_is_told_of_a_message_whose_rows_are_damaged_or_gone(self):
+        # As flipped bits would leave them.
+        for damage in ("UPDATE recipient SET state = 9", "DELETE FROM message", "DELETE FROM content"):
+            with self.subTest(damage):
+                self.assert_told_of(damage)
+
+    def assert_told_of(self, damage):
         upstream = self.start_upstream("connect:421 4.3.2 not yet")
         with self.relay_to(upstream) as relay:
             relay.submit(simple_message().encode())
@@ -82,12 +88,16 @@ class ServiceLife(InteropTest):
             [database] = (relay.directory / "state").glob("*.db")
             with contextlib.closing(sqlite3.connect(database)) as queue, queue:
                 queue.execute("PRAGMA ignore_check_constraints = ON")
-                queue.execute("UPDATE recipient SET state = 9")  # as a flipped bit would leave it
+                queue.execute(damage)
             upstream.faults.clear()
             relay.start()
             [report] = upstream.wait(1)
             self.assertIn(f"To: <{OWNER}>".encode(), report.content)
             self.assertIn(b"cannot read the mail", report.content)
+            relay.stop()
+            relay.start()
+            relay.wait_for_queue(lambda queue: all(each["quarantined"] for each in queue), "nothing but what is damaged")
+            self.assertEqual(len(upstream.accepted()), 1, "told once, not at every start")
 
     def test_an_own_certificate_that_ends_soon_is_a_warning(self):
         with self.relay_to(self.start_upstream()) as relay:  # its certificate is made for two days

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <thread>
 
@@ -10,6 +11,10 @@
 
 namespace postern {
 namespace {
+
+std::chrono::steady_clock::time_point in_an_hour() {
+  return std::chrono::steady_clock::now() + std::chrono::hours(1);
+}
 
 TEST(Mailbox, AFullOrClosedMailboxLeavesTheItemWithTheCaller) {
   Mailbox<std::unique_ptr<int>> mailbox(1);
@@ -23,9 +28,15 @@ TEST(Mailbox, AFullOrClosedMailboxLeavesTheItemWithTheCaller) {
   mailbox.close();
   EXPECT_FALSE(mailbox.push(std::make_unique<int>(3)));
   EXPECT_FALSE(mailbox.drained()) << "what is in can still be taken";
-  EXPECT_EQ(mailbox.wait_and_take_all().size(), 1U);
+  EXPECT_EQ(mailbox.wait_and_take_all(in_an_hour()).size(), 1U);
   EXPECT_TRUE(mailbox.drained());
-  EXPECT_TRUE(mailbox.wait_and_take_all().empty());
+  EXPECT_TRUE(mailbox.wait_and_take_all(in_an_hour()).empty());
+}
+
+TEST(Mailbox, NobodyWaitsBeyondTheMoment) {
+  Mailbox<int> mailbox(1);
+  EXPECT_TRUE(mailbox.wait_and_take_all(std::chrono::steady_clock::now()).empty());
+  EXPECT_FALSE(mailbox.drained());
 }
 
 TEST(Mailbox, WhatSetsSomethingFreeIsTakenBeyondTheBoundButNotWhenClosed) {
@@ -49,8 +60,8 @@ TEST(Mailbox, EverythingPushedArrivesInOrder) {
     mailbox.close();
   });
   int expected = 0;
-  for (auto items = mailbox.wait_and_take_all(); !items.empty();
-       items = mailbox.wait_and_take_all()) {
+  for (auto items = mailbox.wait_and_take_all(in_an_hour()); !items.empty();
+       items = mailbox.wait_and_take_all(in_an_hour())) {
     for (const int item : items) EXPECT_EQ(item, expected++);
   }
   producer.join();

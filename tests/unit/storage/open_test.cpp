@@ -1,4 +1,5 @@
 // Opening the queue: what is made, what is refused, and what is set.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -106,11 +107,53 @@ TEST(OpenQueue, RefusesASchemaOfANewerOrAnUnreadablyOldPostern) {
   const auto older = QueueStore::open(directory.path());
   ASSERT_FALSE(older);
   EXPECT_EQ(older.error().kind, ErrorKind::unsupported);
-  EXPECT_NE(older.error().detail.find("older Postern (schema 1, this one reads 2"),
+  EXPECT_NE(older.error().detail.find("older Postern (schema 1, this one reads 3"),
             std::string::npos)
       << older.error().detail;
   change_database(directory.database(), "PRAGMA user_version = -1");
   EXPECT_FALSE(QueueStore::open(directory.path()));
+}
+
+// A flipped bit in a page's list of rows makes one of them vanish.
+TEST(OpenQueue, AMessageThatLostItsRowIsThereAgainAndDoesNotOpen) {
+  const StateDirectory directory;
+  ASSERT_TRUE(commit_message(*open_or_abort(directory), make_message(1)));
+  ASSERT_TRUE(commit_message(*open_or_abort(directory), make_message(2)));
+  change_database(directory.database(), "DELETE FROM message WHERE id % 2 = 0");
+  const auto store = open_or_abort(directory);
+  EXPECT_EQ(store->open_report().lost, std::vector{QueueId{2}});
+  EXPECT_EQ(store->figures()->messages, 2U);
+  const auto found = store->load(QueueId{2});
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->recipients.size(), 2U);
+  EXPECT_EQ(found->summary.user_name, "(lost)");
+}
+
+TEST(OpenQueue, AMessageThatLostItsContentIsDamagedAndNotGone) {
+  const StateDirectory directory;
+  ASSERT_TRUE(commit_message(*open_or_abort(directory), make_message(1)));
+  change_database(directory.database(), "DELETE FROM content");
+  EXPECT_EQ(open_or_abort(directory)->load(QueueId{1}).error().kind, ErrorKind::corrupt);
+}
+
+// States differ in four bits; SQLite keeps 0 and 1 in a type code, so neither of them is one.
+TEST(OpenQueue, AFlippedBitMakesNoStateOutOfAnother) {
+  for (const auto state :
+       {RecipientState::waiting, RecipientState::relayed, RecipientState::failed}) {
+    for (int bit = 0; bit < 8; ++bit) {
+      const int flipped = static_cast<int>(state) ^ (1 << bit);
+      const StateDirectory directory;
+      ASSERT_TRUE(commit_message(*open_or_abort(directory), make_message(1)));
+      change_database(directory.database(),
+                      fmt::format("PRAGMA ignore_check_constraints = ON; "
+                                  "UPDATE recipient SET state = {} WHERE position = 0",
+                                  flipped)
+                          .c_str());
+      const auto loaded = open_or_abort(directory)->load(QueueId{1});
+      ASSERT_FALSE(loaded) << flipped;
+      EXPECT_EQ(loaded.error().kind, ErrorKind::corrupt);
+    }
+  }
 }
 
 TEST(OpenQueue, TellsAnUnknownDiskLayerInsteadOfUsingTheUsualOne) {
@@ -133,7 +176,7 @@ TEST(OpenQueue, SetsWhatDurabilityAndSafetyRestOn) {
   EXPECT_EQ(ask("PRAGMA cell_size_check"), "1");
   EXPECT_EQ(ask("PRAGMA mmap_size"), "0");
   EXPECT_EQ(ask("PRAGMA busy_timeout"), "0");
-  EXPECT_EQ(ask("PRAGMA user_version"), "2");
+  EXPECT_EQ(ask("PRAGMA user_version"), "3");
   EXPECT_EQ(ask("SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND NOT strict AND "
                 "name NOT LIKE 'sqlite_%'"),
             "0");

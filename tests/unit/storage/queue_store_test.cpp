@@ -55,7 +55,6 @@ TEST_F(QueueStoreTest, GivesBackAMessageAsItWasAlsoAfterARestart) {
   EXPECT_FALSE(loaded->content.spooled);
   EXPECT_EQ(loaded->content.header_bytes, 160U);
   EXPECT_EQ(loaded->content.body_bytes, 100U);
-  EXPECT_FALSE(loaded->delay_noticed);
 }
 
 TEST_F(QueueStoreTest, ReadsABodyInPieces) {
@@ -84,7 +83,6 @@ TEST_F(QueueStoreTest, TellsThatAMessageIsNotThere) {
   ASSERT_TRUE(store->begin());
   EXPECT_EQ(store->remove(QueueId{5}).error().kind, ErrorKind::not_found);
   EXPECT_EQ(store->set_held(QueueId{5}, true).error().kind, ErrorKind::not_found);
-  EXPECT_EQ(store->set_next_attempt(QueueId{5}, {}).error().kind, ErrorKind::not_found);
   EXPECT_EQ(store->set_quarantined(QueueId{5}, "").error().kind, ErrorKind::not_found);
   const auto record = make_record(5, RecipientState::relayed, RecipientState::relayed);
   EXPECT_EQ(store->record(record).error().kind, ErrorKind::not_found);
@@ -130,7 +128,6 @@ TEST_F(QueueStoreTest, RecordsAnAttemptThatLeftSomebodyWaiting) {
   EXPECT_EQ(loaded->summary.attempts, 1U);
   EXPECT_EQ(loaded->summary.next_attempt, record.next_attempt);
   EXPECT_EQ(loaded->last_error, record.last_error);
-  EXPECT_TRUE(loaded->delay_noticed);
   EXPECT_EQ(loaded->recipients[0].state, RecipientState::relayed);
   EXPECT_EQ(loaded->recipients[0].last_reply, "250 2.1.5 taken");
   EXPECT_EQ(loaded->recipients[1].state, RecipientState::waiting);
@@ -183,12 +180,10 @@ TEST_F(QueueStoreTest, RefusesAnOutcomeForARecipientThatTheMessageDoesNotHave) {
   EXPECT_EQ(store->load(QueueId{1})->recipients[0].state, RecipientState::waiting);
 }
 
-TEST_F(QueueStoreTest, HoldsSchedulesAndQuarantines) {
+TEST_F(QueueStoreTest, HoldsAndQuarantines) {
   ASSERT_TRUE(commit_message(*store, make_message(1)));
-  const WallTime when(Duration(1'900'000'000'000));
   ASSERT_TRUE(store->begin());
   ASSERT_TRUE(store->set_held(QueueId{1}, true));
-  ASSERT_TRUE(store->set_next_attempt(QueueId{1}, when));
   ASSERT_TRUE(store->set_quarantined(QueueId{1}, "a bit flipped"));
   ASSERT_TRUE(store->set_quarantined(QueueId{1}, "a bit flipped again"));
   ASSERT_TRUE(store->commit());
@@ -198,7 +193,6 @@ TEST_F(QueueStoreTest, HoldsSchedulesAndQuarantines) {
   const auto loaded = store->load(QueueId{1});
   EXPECT_TRUE(loaded->summary.held);
   EXPECT_TRUE(loaded->summary.quarantined);
-  EXPECT_EQ(loaded->summary.next_attempt, when);
   EXPECT_EQ(loaded->last_error, "a bit flipped again");
   ASSERT_TRUE(store->begin());
   ASSERT_TRUE(store->remove(QueueId{1}));

@@ -61,9 +61,6 @@ TEST_F(StorageThreadTest, AnswersEveryRequestOfEveryKind) {
   start();
   ASSERT_TRUE(insert(make_message(1)));
   EXPECT_TRUE(ask<void>([](Done done) { return SetHeld{QueueId{1}, true, std::move(done)}; }));
-  EXPECT_TRUE(ask<void>([](Done done) {
-    return SetNextAttempt{QueueId{1}, WallTime(Duration(5)), std::move(done)};
-  }));
   EXPECT_TRUE(ask<void>(
       [](Done done) { return SetQuarantined{QueueId{1}, "a bit flipped", std::move(done)}; }));
   EXPECT_TRUE(
@@ -73,7 +70,6 @@ TEST_F(StorageThreadTest, AnswersEveryRequestOfEveryKind) {
   ASSERT_TRUE(loaded);
   EXPECT_TRUE(loaded->summary.held);
   EXPECT_TRUE(loaded->summary.quarantined);
-  EXPECT_EQ(loaded->summary.next_attempt, WallTime(Duration(5)));
   const auto body =
       ask<Bytes>([](auto done) { return ReadBody{QueueId{1}, 90, 100, std::move(done)}; });
   ASSERT_TRUE(body);
