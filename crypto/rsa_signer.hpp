@@ -2,13 +2,11 @@
 //
 // Promise: signing takes a seventh of the time that mbedTLS takes, is safe from many threads at
 // once, and libcrypto wipes the key when the last copy goes; it also checks each signature's CRT
-// result before it gives it away. Sharp edge: RSA signing is all that libcrypto does here; it reads
-// no openssl.cnf and loads no modules.
+// result before it gives it away. Sharp edge: the process's libcrypto reads no openssl.cnf.
 #pragma once
 
 #include <openssl/types.h>
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
