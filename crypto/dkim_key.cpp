@@ -10,6 +10,7 @@
 
 #include "crypto/dkim.hpp"
 #include "crypto/dkim_key_parts.hpp"
+#include "crypto/mbedtls_support.hpp"
 #include "relay/base/assert.hpp"
 #include "relay/base/encoding.hpp"
 #include "relay/base/text.hpp"
@@ -154,26 +155,31 @@ Result<std::shared_ptr<const DkimKey>> DkimKey::load(std::string domain, std::st
   if (const Secret seed = ed25519_seed(terminated); !seed.empty()) {
     parts.algorithm = DkimAlgorithm::ed25519_sha256;
     parts.ed25519 = ed25519_key_of(seed);
+    parts.public_key_base64 = ed25519_public_base64(parts.ed25519);
     return loaded;
   }
-  mbedtls_pk_context& key = parts.rsa.key;
-  const int code = mbedtls_pk_parse_key(&key, octets(terminated), terminated.size(), nullptr, 0,
-                                        mbedtls_random, nullptr);
+  PrivateKey read;
+  const int code = mbedtls_pk_parse_key(&read.key, octets(terminated), terminated.size(), nullptr,
+                                        0, mbedtls_random, nullptr);
   if (code != 0) {
     return fail(ErrorKind::invalid, operation,
                 "no RSA or Ed25519 private key in PEM form: " + mbedtls_words(code));
   }
-  if (mbedtls_pk_get_type(&key) != MBEDTLS_PK_RSA) {
+  if (mbedtls_pk_get_type(&read.key) != MBEDTLS_PK_RSA) {
     return fail(ErrorKind::unsupported, operation,
                 "DKIM knows RSA and Ed25519 keys only (RFC 8301, RFC 8463), this is another kind");
   }
-  const std::size_t bits = mbedtls_pk_get_bitlen(&key);
+  const std::size_t bits = mbedtls_pk_get_bitlen(&read.key);
   if (bits < rsa_bits_min || bits > rsa_bits_max) {
     return fail(ErrorKind::invalid, operation,
                 fmt::format("the RSA key has {} bits, it needs {} to {} (RFC 8301 §3.2)", bits,
                             rsa_bits_min, rsa_bits_max));
   }
+  auto signer = RsaSigner::make(*mbedtls_pk_rsa(read.key));
+  if (!signer) return std::unexpected(signer.error());
   parts.algorithm = DkimAlgorithm::rsa_sha256;
+  parts.rsa = std::move(*signer);
+  parts.public_key_base64 = rsa_public_base64(read.key);
   return loaded;
 }
 
@@ -181,10 +187,7 @@ const std::string& DkimKey::domain() const { return parts_->domain; }
 const std::string& DkimKey::selector() const { return parts_->selector; }
 DkimAlgorithm DkimKey::algorithm() const { return parts_->algorithm; }
 
-std::string DkimKey::public_key_base64() const {
-  return parts_->algorithm == DkimAlgorithm::rsa_sha256 ? rsa_public_base64(parts_->rsa.key)
-                                                        : ed25519_public_base64(parts_->ed25519);
-}
+const std::string& DkimKey::public_key_base64() const { return parts_->public_key_base64; }
 
 Result<GeneratedDkimKey> generate_dkim_key(DkimAlgorithm algorithm) {
   return algorithm == DkimAlgorithm::rsa_sha256 ? generate_rsa() : generate_ed25519();

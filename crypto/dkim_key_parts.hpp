@@ -1,10 +1,11 @@
 // What a DkimKey holds; private to the files that load it and sign with it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "crypto/dkim.hpp"
-#include "crypto/mbedtls_support.hpp"
+#include "crypto/rsa_signer.hpp"
 
 namespace postern::crypto {
 
@@ -12,9 +13,8 @@ struct DkimKey::Parts {
   std::string domain;
   std::string selector;
   DkimAlgorithm algorithm = DkimAlgorithm::rsa_sha256;
-  // mbedTLS guards its RSA blinding by a mutex of its own, hence signing through a const key is
-  // safe.
-  mutable PrivateKey rsa;
+  std::string public_key_base64;
+  std::optional<RsaSigner> rsa;
   Secret ed25519;  // libsodium's 64 octets: seed and public key
 };
 

@@ -4,11 +4,9 @@
 // a verifier computes over the field as it was sent. Only b= is filled in afterwards (RFC 6376
 // §3.7).
 #include <fmt/format.h>
-#include <mbedtls/md.h>
 #include <sodium.h>
 
 #include <algorithm>
-#include <array>
 
 #include "crypto/dkim.hpp"
 #include "crypto/dkim_canonical.hpp"
@@ -20,7 +18,6 @@ namespace postern::crypto {
 namespace {
 
 constexpr std::size_t line_columns_max = 77;  // RFC 5322 §2.1.1 wants at most 78 without the CRLF
-constexpr std::size_t signature_octets_max = MBEDTLS_PK_SIGNATURE_MAX_SIZE;
 
 std::string fold_names(const std::vector<std::string>& names) {
   std::string text = "\th=";
@@ -80,26 +77,18 @@ Result<std::string> DkimKey::sign(std::span<const std::string_view> fields,
       rsa ? "rsa-sha256" : "ed25519-sha256", parts_->domain, parts_->selector, unix_seconds,
       fold_names(chosen->names), encode_base64(body_hash));
   const Sha256Digest digest = hash_fields(*chosen, field);
-  const auto* hashed = reinterpret_cast<const unsigned char*>(digest.data());
-
-  std::array<unsigned char, signature_octets_max> signature{};
-  std::size_t size = 0;
+  Result<Bytes> signature(std::in_place, crypto_sign_BYTES);
   if (rsa) {
-    const int code =
-        mbedtls_pk_sign(&parts_->rsa.key, MBEDTLS_MD_SHA256, hashed, digest.size(),
-                        signature.data(), signature.size(), &size, mbedtls_random, nullptr);
-    if (code != 0) {
-      return fail(ErrorKind::io, "sign a message for " + parts_->domain, mbedtls_words(code));
-    }
+    signature = parts_->rsa->sign(digest);
+    if (!signature) return std::unexpected(signature.error());
   } else {
     // RFC 8463 §3: PureEdDSA over the SHA-256 of the header data.
-    crypto_sign_detached(signature.data(), nullptr, hashed, digest.size(),
+    crypto_sign_detached(reinterpret_cast<unsigned char*>(signature->data()), nullptr,
+                         reinterpret_cast<const unsigned char*>(digest.data()), digest.size(),
                          reinterpret_cast<const unsigned char*>(parts_->ed25519.view().data()));
-    size = crypto_sign_BYTES;
   }
   constexpr std::size_t column_after_b = 3;  // "\tb="
-  field +=
-      fold_base64(encode_base64(std::as_bytes(std::span(signature).first(size))), column_after_b);
+  field += fold_base64(encode_base64(*signature), column_after_b);
   field += "\r\n";
   return field;
 }

@@ -1,4 +1,4 @@
-# Finds mbedTLS 3.6 and offers it as `postern_mbedtls`.
+# Finds mbedTLS 3.6 and offers it as `postern_mbedtls`, whose mbedcrypto the caller adds.
 #
 # Debian 13 ships it; on Debian 12 tools/install unpacks Debian 13's archives under build/mbedtls. The static
 # archives are linked in both cases: one TLS code path, and nothing to find at run time. An older mbedTLS has
@@ -23,4 +23,4 @@ endif()
 message(STATUS "mbedTLS ${postern_mbedtls_version} in ${MBEDTLS_INCLUDE}")
 add_library(postern_mbedtls INTERFACE)
 target_include_directories(postern_mbedtls SYSTEM INTERFACE ${MBEDTLS_INCLUDE})
-target_link_libraries(postern_mbedtls INTERFACE ${MBEDTLS_mbedtls} ${MBEDTLS_mbedx509} ${MBEDTLS_mbedcrypto})
+target_link_libraries(postern_mbedtls INTERFACE ${MBEDTLS_mbedtls} ${MBEDTLS_mbedx509})

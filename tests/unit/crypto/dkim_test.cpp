@@ -7,7 +7,9 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <thread>
 
 #include "relay/base/encoding.hpp"
 #include "tests/unit/crypto/test_certificates.hpp"
@@ -270,6 +272,22 @@ TEST_P(BothAlgorithms, Verifies) {
   EXPECT_EQ(tags.at("s"), "postern1");
   EXPECT_EQ(tags.at("t"), "1700000000");
   EXPECT_FALSE(tags.contains("l"));  // never a body length (RFC 6376 §8.2)
+}
+
+// Messages are signed on several threads of libuv's pool with one key.
+TEST_P(BothAlgorithms, SignsOnManyThreadsAtOnce) {
+  std::array<std::string, 4> signatures;
+  {
+    std::vector<std::jthread> threads;
+    for (std::string& signature : signatures) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 20; ++i) signature = sign(rfc_fields, rfc_body);
+      });
+    }
+  }
+  for (const std::string& signature : signatures) {
+    EXPECT_TRUE(verifies(rfc_fields, rfc_body, signature, key_->public_key_base64()));
+  }
 }
 
 TEST_P(BothAlgorithms, BreaksOnAChangedFieldOrBody) {
