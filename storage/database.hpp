@@ -2,7 +2,8 @@
 // errors.
 //
 // Promise: every setting that durability or safety rests on is read back at open, and a file that
-// is no database of ours, or one of a newer Postern, is refused before anything is written to it.
+// is no database of ours, or one of a newer Postern that does not permit it, is refused before
+// anything is written to it.
 // Every SQLite code becomes an Error that says what was tried, on which file, and what to do. Sharp
 // edge: one connection, one thread, no busy waiting. A Query borrows a cached statement and resets
 // it when it dies; a nested use of the same statement is a programmer's error. Bound text and blobs
@@ -35,6 +36,9 @@ inline constexpr std::int64_t log_bytes_kept_max = std::int64_t{8} * 1024 * 1024
 inline constexpr int value_bytes_max = 8 * 1024 * 1024;
 // The schema this program writes; see database_schema.cpp.
 inline constexpr std::int64_t schema_version = 3;
+// That of the release before, which a failed update leads back to: it must open what this one
+// writes. There was no release before.
+inline constexpr std::int64_t schema_version_before = 3;
 // The oldest that it can bring up to date. In schema 1 envelopes were not bound to the keys, in
 // schema 2 states were one flipped bit apart; neither was released.
 inline constexpr std::int64_t schema_version_min = 3;

@@ -3,6 +3,12 @@
 // A migration is one script: the first makes the tables of schema_version_min, each other leads to
 // the next version. Scripts that were ever released are never edited: a change is a new script at
 // the end.
+//
+// A box goes back to the version before when an update fails its trial, so that one must open what
+// the newer one migrated. Each migration says which is the oldest schema whose program may still
+// read and write the result; that number stands in the file (as SQLite's application_id), and a
+// program opens a newer schema when the number permits. What an old program must not meet takes two
+// releases: the first adds it (with defaults) and gets along without, the second relies on it.
 #include <fmt/format.h>
 #include <sqlite3.h>
 
@@ -21,7 +27,12 @@ namespace {
 // Content has a table of its own: each attempt rewrites the message's row, and SQLite would rewrite
 // a body of 256 KiB with it. Ids are stored so that they sort as unsigned numbers
 // (queue_store_parts.hpp).
-constexpr std::array<const char*, schema_version - schema_version_min + 1> migrations = {R"sql(
+struct Migration {
+  std::int64_t oldest_schema;  // its program may still read and write the result
+  const char* script;
+};
+
+constexpr std::array<Migration, schema_version - schema_version_min + 1> migrations = {{{3, R"sql(
 CREATE TABLE message (
   id            INTEGER PRIMARY KEY,
   user_name     TEXT    NOT NULL,
@@ -58,12 +69,17 @@ CREATE TABLE counter (
   name  TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-)sql"};
+)sql"}}};
+static_assert(migrations.back().oldest_schema <= schema_version_before,
+              "the release before must open this schema: make the change in two releases");
+static_assert(std::ranges::is_sorted(migrations, {}, &Migration::oldest_schema),
+              "what a migration closed to old programs a later one does not open again");
 
 // The log is read and written in pieces of this size.
 constexpr std::size_t piece_bytes = std::size_t{64} * 1024;
 
 constexpr Sql read_version{"read the schema's version", "PRAGMA user_version"};
+constexpr Sql read_oldest{"read the schema's oldest reader", "PRAGMA application_id"};
 constexpr Sql count_tables{"read the schema", "SELECT count(*) FROM sqlite_schema"};
 
 int note_log_pages(void* pages, sqlite3*, const char*, int log_pages) {
@@ -197,7 +213,11 @@ Result<> Database::connect(const char* vfs) {
 Result<> Database::check_schema() {
   const Result<std::int64_t> version = single_integer(read_version);
   if (!version) return std::unexpected(version.error());
-  if (*version > schema_version || *version < 0) {
+  const Result<std::int64_t> oldest = single_integer(read_oldest);
+  if (!oldest) return std::unexpected(oldest.error());
+  // Written before files told it, or by a migration that told nothing: by its own version only.
+  const bool permitted = *oldest > 0 && *oldest <= schema_version;
+  if (*version < 0 || (*version > schema_version && !permitted)) {
     return fail(ErrorKind::unsupported, "open the queue in " + path_,
                 fmt::format("it was written by a newer Postern (schema {}, this one knows {}); "
                             "install the newer version again",
@@ -285,10 +305,12 @@ Result<> Database::migrate() {
   if (!found) return std::unexpected(found.error());
   for (std::int64_t version = std::max(*found, schema_version_min - 1); version < schema_version;
        ++version) {
-    // Script and version in one transaction: a power cut leaves the one or the other, whole.
+    const auto& [oldest, text] =
+        migrations[static_cast<std::size_t>(version - (schema_version_min - 1))];
+    // Script and versions in one transaction: a power cut leaves the one or the other, whole.
     const std::string script = fmt::format(
-        "BEGIN IMMEDIATE; {} PRAGMA user_version = {}; COMMIT;",
-        migrations[static_cast<std::size_t>(version - (schema_version_min - 1))], version + 1);
+        "BEGIN IMMEDIATE; {} PRAGMA user_version = {}; PRAGMA application_id = {}; COMMIT;", text,
+        version + 1, oldest);
     auto done = run({"bring the tables up to date", script.c_str()});
     if (!done) return done;
   }

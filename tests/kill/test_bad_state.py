@@ -60,6 +60,7 @@ class BadState(InteropTest):
     def test_a_queue_of_a_newer_or_an_unreadably_old_version_is_left_as_it_is(self):
         self.fill_and_stop()
         self.change_database("PRAGMA user_version = 99")
+        self.change_database("PRAGMA application_id = 99")  # the oldest that may open it
         before = self.database.read_bytes()
         self.assert_refused("written by a newer Postern (schema 99")
         self.assertEqual(self.database.read_bytes(), before)

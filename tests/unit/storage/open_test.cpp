@@ -98,7 +98,7 @@ TEST(OpenQueue, RefusesTheDatabaseOfAnotherProgram) {
 TEST(OpenQueue, RefusesASchemaOfANewerOrAnUnreadablyOldPostern) {
   const StateDirectory directory;
   open_or_abort(directory).reset();
-  change_database(directory.database(), "PRAGMA user_version = 99");
+  change_database(directory.database(), "PRAGMA user_version = 99; PRAGMA application_id = 99");
   const auto store = QueueStore::open(directory.path());
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().kind, ErrorKind::unsupported);
@@ -156,6 +156,38 @@ TEST(OpenQueue, AFlippedBitMakesNoStateOutOfAnother) {
   }
 }
 
+// What a failed update of the appliance leads back to: the version before, on a queue that the
+// newer one migrated (relay/README.md "Durability").
+TEST(OpenQueue, TakesANewerSchemaThatPermitsThisOneAndNoOther) {
+  const StateDirectory directory;
+  {
+    auto store = open_or_abort(directory);
+    ASSERT_TRUE(commit_message(*store, make_message(1)));
+  }
+  change_database(directory.database(),
+                  "ALTER TABLE message ADD COLUMN later INTEGER NOT NULL DEFAULT 7;"
+                  "CREATE TABLE extra (name TEXT) STRICT;"
+                  "PRAGMA user_version = 4; PRAGMA application_id = 3");
+  {
+    const ConnectionCatcher catcher;
+    auto store = open_or_abort(directory);
+    EXPECT_TRUE(store->load(QueueId{1}));
+    ASSERT_TRUE(commit_message(*store, make_message(2)));
+    EXPECT_EQ(ConnectionCatcher::ask("PRAGMA user_version"), "4");
+    EXPECT_EQ(ConnectionCatcher::ask("PRAGMA application_id"), "3");
+    EXPECT_EQ(ConnectionCatcher::ask("SELECT sum(later) FROM message"), "14");
+  }
+  for (const char* oldest : {"4", "0", "-1"}) {
+    change_database(directory.database(),
+                    (std::string("PRAGMA application_id = ") + oldest).c_str());
+    const auto store = QueueStore::open(directory.path());
+    ASSERT_FALSE(store) << oldest;
+    EXPECT_EQ(store.error().kind, ErrorKind::unsupported);
+    EXPECT_NE(store.error().detail.find("newer Postern (schema 4, this one knows 3)"),
+              std::string::npos);
+  }
+}
+
 TEST(OpenQueue, TellsAnUnknownDiskLayerInsteadOfUsingTheUsualOne) {
   const StateDirectory directory;
   EXPECT_FALSE(QueueStore::open(directory.path(), "no-such-vfs"));
@@ -177,6 +209,7 @@ TEST(OpenQueue, SetsWhatDurabilityAndSafetyRestOn) {
   EXPECT_EQ(ask("PRAGMA mmap_size"), "0");
   EXPECT_EQ(ask("PRAGMA busy_timeout"), "0");
   EXPECT_EQ(ask("PRAGMA user_version"), "3");
+  EXPECT_EQ(ask("PRAGMA application_id"), "3");
   EXPECT_EQ(ask("SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND NOT strict AND "
                 "name NOT LIKE 'sqlite_%'"),
             "0");
