@@ -111,6 +111,7 @@ class Database {
   [[nodiscard]] std::unexpected<Error> failure(const Sql& sql, int code) const;
 
  private:
+  friend class DatabaseCopy;  // which SQLite lets only this connection make
   explicit Database(std::string path) : path_(std::move(path)) {}
   [[nodiscard]] Result<> connect(const char* vfs);
   [[nodiscard]] Result<> configure();

@@ -48,6 +48,8 @@ Result<std::unique_ptr<QueueStore>> QueueStore::open(const std::string& state_di
   parts.spool = std::make_unique<Spool>(spool_folder, *parts.files);
   parts.reserve = std::make_unique<Reserve>(state_directory, *parts.files);
 
+  if (auto swept = sweep_snapshot(state_directory, *parts.files); !swept)
+    return std::unexpected(swept.error());
   if (auto opened = parts.open_database(vfs); !opened) return std::unexpected(opened.error());
   // The names of a new database and its log, without which their synced octets could not be found.
   if (const int code = parts.files->sync_folder(state_directory); code < 0) {
@@ -196,6 +198,7 @@ void QueueStore::roll_back() {
 void QueueStore::maintain() {
   Parts& parts = *parts_;
   POSTERN_ASSERT(!parts.in_transaction);
+  if (parts.snapshot && parts.snapshot->abandoned(Snapshot::Clock::now())) parts.snapshot.reset();
   if (parts.death) return;
   if (parts.database->checkpoint_due()) {
     Result<> done = parts.database->checkpoint();

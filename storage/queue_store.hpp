@@ -92,6 +92,12 @@ class QueueStore {
   [[nodiscard]] Result<> keep_counters(std::string_view prefix,
                                        const std::vector<std::string>& kept);
 
+  // For a backup, between transactions (snapshot.hpp): begun, then stepped until it names its
+  // folder (empty: not whole yet) or fails, which ends it.
+  [[nodiscard]] Result<> begin_snapshot();
+  [[nodiscard]] bool snapshot_underway() const;
+  [[nodiscard]] Result<std::string> step_snapshot();
+
   [[nodiscard]] Result<std::vector<MessageSummary>> summaries(std::size_t messages_max,
                                                               QueueId after);
   [[nodiscard]] Result<StoredMessage> load(QueueId id);

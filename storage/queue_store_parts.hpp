@@ -11,6 +11,7 @@
 #include "storage/database.hpp"
 #include "storage/queue_store.hpp"
 #include "storage/reserve.hpp"
+#include "storage/snapshot.hpp"
 #include "storage/spool.hpp"
 
 namespace postern::storage {
@@ -57,6 +58,7 @@ struct QueueStore::Parts {
   std::unique_ptr<Spool> spool;
   std::unique_ptr<Reserve> reserve;
   std::unique_ptr<Database> database;
+  std::unique_ptr<Snapshot> snapshot;
   OpenReport report;
 
   Tally tally;

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -129,6 +130,17 @@ int SpoolFiles::list(const std::string& path, std::vector<std::string>& names) {
     errno = 0;
   }
   return -errno;
+}
+
+int SpoolFiles::link(const std::string& from, const std::string& to) {
+  return outcome(::link(from.c_str(), to.c_str()));
+}
+
+int SpoolFiles::remove_folder(const std::string& path) { return outcome(::rmdir(path.c_str())); }
+
+bool SpoolFiles::is_locked(const std::string& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  return file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 }  // namespace postern::storage

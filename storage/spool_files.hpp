@@ -40,6 +40,12 @@ struct SpoolFiles {
   [[nodiscard]] virtual std::int64_t size(const std::string& path);
   // Appends the names in a folder.
   [[nodiscard]] virtual int list(const std::string& path, std::vector<std::string>& names);
+
+  // A second name for the same octets.
+  [[nodiscard]] virtual int link(const std::string& from, const std::string& to);
+  [[nodiscard]] virtual int remove_folder(const std::string& path);  // an empty one
+  // Whether another process holds a lock (flock(2)) on the file.
+  [[nodiscard]] virtual bool is_locked(const std::string& path);
 };
 
 }  // namespace postern::storage

@@ -59,9 +59,19 @@ Result<FileDescriptor> claim_state_directory(const std::string& path, SpoolFiles
   if (auto made = make_private_directory(path, files); !made) return std::unexpected(made.error());
   if (auto good = check_owner_and_mode(path); !good) return std::unexpected(good.error());
 
+  return lock_state_directory(path);
+}
+
+Result<FileDescriptor> lock_state_directory(const std::string& path) {
   const std::string lock_path = path + "/lock";
   FileDescriptor lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock) return fail_errno("open " + lock_path, errno);
+  // Root's command may be who made it, and then it must not keep the daemon out.
+  struct stat status{};
+  if (::geteuid() == 0 && ::stat(path.c_str(), &status) == 0 &&
+      ::fchown(lock.get(), status.st_uid, status.st_gid) != 0) {
+    return fail_errno("change the owner of " + lock_path, errno);
+  }
   while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return fail_errno("lock " + lock_path, errno);

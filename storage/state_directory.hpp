@@ -15,6 +15,10 @@ namespace postern::storage {
 [[nodiscard]] Result<FileDescriptor> claim_state_directory(const std::string& path,
                                                            SpoolFiles& files);
 
+// Only the lock, of a directory that is there and may be another user's: for the operator's
+// command, while no daemon runs.
+[[nodiscard]] Result<FileDescriptor> lock_state_directory(const std::string& path);
+
 // Makes `path` (0700) where it is missing and syncs its parent, so that it is still there after a
 // power cut.
 [[nodiscard]] Result<> make_private_directory(const std::string& path, SpoolFiles& files);

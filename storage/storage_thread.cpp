@@ -157,6 +157,8 @@ struct StorageThread::Parts {
   [[nodiscard]] bool must_commit_before(const StorageRequest& request) const;
   void commit_gathered();
   void retry_outcomes(std::vector<Result<>>& results);
+  void begin_snapshot(TakeSnapshot request);
+  void step_snapshot();
   void look_after_disk();
   void measure();
   void tell_reserve();
@@ -175,6 +177,7 @@ struct StorageThread::Parts {
   std::chrono::steady_clock::time_point measure_due;
   std::atomic<std::uint64_t> room_bytes{0};
   std::atomic<std::uint64_t> queued_bytes{0};
+  Callback<Result<std::string>> snapshot_done;  // of the one that is being made
   std::thread thread;
 };
 
@@ -213,20 +216,25 @@ std::uint64_t StorageThread::queued_bytes() const {
 
 void StorageThread::Parts::run() {
   while (true) {
-    const auto wake = gathered.empty() ? measure_due : std::min(measure_due, commit_due);
+    auto wake = gathered.empty() ? measure_due : std::min(measure_due, commit_due);
+    if (snapshot_done) wake = std::chrono::steady_clock::now();
     std::vector<StorageRequest> waiting = mailbox.wait_and_take_all(wake);
     const bool ending = waiting.empty() && mailbox.drained();
-    if (ending && gathered.empty()) return;
+    if (ending && gathered.empty()) break;
     for (StorageRequest& request : waiting) take(std::move(request));
     const auto now = std::chrono::steady_clock::now();
     if (ending || gathered_urgent || now >= commit_due) commit_gathered();
     if (now >= measure_due) look_after_disk();
+    step_snapshot();
   }
+  if (snapshot_done) snapshot_done(fail(ErrorKind::busy, "make a snapshot", "the relay stops"));
 }
 
 void StorageThread::Parts::take(StorageRequest request) {
   if (!changes_the_queue(request)) {
     if (must_commit_before(request)) commit_gathered();
+    if (auto* snapshot = std::get_if<TakeSnapshot>(&request))
+      return begin_snapshot(std::move(*snapshot));
     std::visit(AnswerQuestion{*store}, request);
     return;
   }
@@ -281,6 +289,20 @@ void StorageThread::Parts::retry_outcomes(std::vector<Result<>>& results) {
     gathered[places[at]] = std::move(again[at]);
     results[places[at]] = std::move(second[at]);
   }
+}
+
+void StorageThread::Parts::begin_snapshot(TakeSnapshot request) {
+  const Result<> begun = store->begin_snapshot();
+  if (!begun) return request.done(std::unexpected(begun.error()));
+  snapshot_done = std::move(request.done);
+}
+
+// One step a turn: what was gathered, read and asked meanwhile comes between.
+void StorageThread::Parts::step_snapshot() {
+  if (!snapshot_done) return;
+  Result<std::string> folder = store->step_snapshot();
+  if (folder && folder->empty()) return;
+  std::exchange(snapshot_done, {})(std::move(folder));
 }
 
 void StorageThread::Parts::look_after_disk() {

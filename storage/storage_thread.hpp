@@ -94,10 +94,15 @@ struct LoadCounters {
 struct LoadFigures {
   Callback<Result<QueueFigures>> done;
 };
+// A copy of the queue for a backup, made in steps between the commits (snapshot.hpp); answered with
+// its folder.
+struct TakeSnapshot {
+  Callback<Result<std::string>> done;
+};
 using StorageRequest =
     std::variant<AppendToSpool, DiscardSpool, InsertMessage, RecordAttempt, SetHeld, SetQuarantined,
                  RemoveMessage, SaveCounters, KeepCounters, LoadSummaries, LoadMessage, ReadBody,
-                 LoadCounters, LoadFigures>;
+                 LoadCounters, LoadFigures, TakeSnapshot>;
 
 // The time from one commit to the next under load: little beside what a signature and a handshake
 // take, enough to gather what comes meanwhile. A commit of SD cards takes as long by itself.

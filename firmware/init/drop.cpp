@@ -1,9 +1,7 @@
 // A configuration dropped on the EFI partition; see storage.hpp.
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -11,6 +9,7 @@
 #include <system_error>
 
 #include "firmware/init/process.hpp"
+#include "firmware/init/shred.hpp"
 #include "firmware/init/storage.hpp"
 #include "firmware/init/system.hpp"
 
@@ -79,29 +78,6 @@ bool put_in_force(const std::string& fresh) {
   if (::rename(fresh.c_str(), configuration_directory) != 0) return false;
   ::sync();
   return true;
-}
-
-// In the very blocks that hold it: opening it with O_TRUNC would give those back as they are.
-bool overwrite(const std::string& path) {
-  struct stat facts{};
-  const int fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return false;
-  bool good = ::fstat(fd, &facts) == 0;
-  const std::array<char, 4096> zeros{};
-  for (off_t at = 0; good && at < facts.st_size;) {
-    const auto rest = static_cast<std::size_t>(facts.st_size - at);
-    const ssize_t count = ::write(fd, zeros.data(), std::min(rest, zeros.size()));
-    good = count > 0 || (count < 0 && errno == EINTR);
-    if (count > 0) at += count;
-  }
-  good = ::fsync(fd) == 0 && good;
-  return ::close(fd) == 0 && good;
-}
-
-// FAT keeps the octets of a removed file, so they are overwritten before its name goes.
-void shred(const std::string& path) {
-  if (!overwrite(path)) say_errno("could not overwrite " + path, errno);
-  if (::unlink(path.c_str()) != 0) say_errno("could not remove " + path, errno);
 }
 
 void shred_drop(const std::string& place) {

@@ -27,6 +27,7 @@
 
 #include "firmware/init/box.hpp"
 #include "firmware/init/network.hpp"
+#include "firmware/init/orders.hpp"
 #include "firmware/init/process.hpp"
 #include "firmware/init/restart_policy.hpp"
 #include "firmware/init/slots.hpp"
@@ -152,6 +153,10 @@ class Supervisor {
     const EfiPartition efi;
     if (!efi.mounted()) return;
     settle_slots(efi.place());
+    // What else is there belongs to the box that starts next.
+    restart_wanted_ |=
+        take_orders(efi.place(), {notice_.box, feed_, [] {}}) == OrderResult::restart;
+    if (restart_wanted_) return;
     notice_.refused = take_drop(efi.place(), notice_.box, feed_) == DropResult::refused;
     // At the very first start, for a box that never gets an address.
     if (::access((efi.place() + "/POSTERN.TXT").c_str(), F_OK) != 0)

@@ -60,6 +60,9 @@ void ControlService::answer_line(std::string_view line, Answer answer) {
     case Verb::reload:
       answer_reload(std::move(answer));
       return;
+    case Verb::snapshot:
+      answer_snapshot(std::move(answer));
+      return;
     case Verb::queue_list:
       answer_list(std::move(answer));
       return;
@@ -87,6 +90,18 @@ void ControlService::answer_reload(Answer answer) {
                           : encode_failure(restart_needed.error().text(),
                                            "mend the configuration; the old one stays in force"));
   });
+}
+
+void ControlService::answer_snapshot(Answer answer) {
+  auto kept = std::make_shared<Answer>(std::move(answer));  // for the case that the store is full
+  storage::TakeSnapshot request;
+  request.done = [&loop = loop_, kept](Result<std::string> folder) {
+    static_cast<void>(loop.post([kept, folder = std::move(folder)] {
+      (*kept)(folder ? encode_success(snapshot_json(*folder))
+                     : encode_failure(folder.error().text(), "make room or wait, then try again"));
+    }));
+  };
+  if (!storage_.post(std::move(request))) (*kept)(busy());
 }
 
 void ControlService::answer_status(Answer answer) {

@@ -57,6 +57,7 @@ class ControlService {
   void answer_show(QueueId id, Answer answer);
   void answer_change(const Request& request, Answer answer);
   void answer_reload(Answer answer);
+  void answer_snapshot(Answer answer);
   struct Listing;
   void load_next(const std::shared_ptr<Listing>& listing);
 

@@ -6,11 +6,11 @@
 //   {"command":"queue-hold","id":"0ABC…"}           -> {"ok":true,"result":{"changed":1}}
 //   {"command":"nonsense"}                          -> {"ok":false,"error":"…","advice":"…"}
 //
-// Commands: status, reload, queue-list, queue-show, queue-retry, queue-hold, queue-release,
-// queue-remove; the queue-* ones that change something take "id" or "all":true. Promise: unknown
-// commands and keys are answered with an error; text from peers is escaped by JSON and again by the
-// command before a terminal sees it. Sharp edge: the daemon trusts whoever can open the socket
-// (mode 0600), nobody else.
+// Commands: status, reload, snapshot (of the queue, for a backup), queue-list, queue-show,
+// queue-retry, queue-hold, queue-release, queue-remove; the queue-* ones that change something take
+// "id" or "all":true. Promise: unknown commands and keys are answered with an error; text from
+// peers is escaped by JSON and again by the command before a terminal sees it. Sharp edge: the
+// daemon trusts whoever can open the socket (mode 0600), nobody else.
 #pragma once
 
 #include <optional>
@@ -26,6 +26,7 @@ namespace postern::control {
 enum class Verb {
   status,
   reload,
+  snapshot,
   queue_list,
   queue_show,
   queue_retry,

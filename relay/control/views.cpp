@@ -97,6 +97,12 @@ std::string reload_json(const std::vector<std::string>& restart_needed) {
   return write_json(object);
 }
 
+std::string snapshot_json(const std::string& folder) {
+  Json object;
+  object["folder"] = folder;
+  return write_json(object);
+}
+
 std::string change_json(const queue::QueueChangeCount& count) {
   Json object;
   object["changed"] = count.changed;

@@ -98,4 +98,8 @@ int SimulatedSpoolFiles::list(const std::string& path, std::vector<std::string>&
   return disk_->list(path, names);
 }
 
+int SimulatedSpoolFiles::link(const std::string&, const std::string&) { return -EOPNOTSUPP; }
+
+int SimulatedSpoolFiles::remove_folder(const std::string&) { return -ENOENT; }
+
 }  // namespace postern::fault

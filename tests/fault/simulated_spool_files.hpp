@@ -31,6 +31,9 @@ class SimulatedSpoolFiles : public storage::SpoolFiles {
   int allocate(int fd, std::uint64_t bytes) override;
   std::int64_t size(const std::string& path) override;
   int list(const std::string& path, std::vector<std::string>& names) override;
+  // Backups are tested on the real disk.
+  int link(const std::string& from, const std::string& to) override;
+  int remove_folder(const std::string& path) override;
 
  private:
   struct Opened {

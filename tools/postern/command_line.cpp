@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "backup_words.hpp"
 #include "dkim_commands.hpp"
 #include "queue_commands.hpp"
 #include "relay/config/problems.hpp"
@@ -222,6 +223,7 @@ std::variant<Order, UsageAnswer> parse_command_line(int argc, const char* const*
   add_user_commands(app, *words);
   add_queue_commands(app, *words);
   add_other_commands(app, *words);
+  add_backup_commands(app, words->configuration, words->run);
   let_options_fall_through(app);
   try {
     app.parse(argc, argv);

@@ -1,7 +1,7 @@
 // The words of the command line, turned into one thing to do.
 //
 // Promise: nothing is done while parsing; a mistake in the words is exit code 2 with a hint at
-// --help. CLI11 is used in this part's source file only.
+// --help. CLI11 is used in this part's source file and in backup_words only.
 #pragma once
 
 #include <functional>

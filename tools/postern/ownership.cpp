@@ -22,16 +22,20 @@ std::optional<FileOwner> owner_of(const std::string& path) {
   return FileOwner{facts.st_uid, facts.st_gid};
 }
 
+}  // namespace
+
 std::optional<FileOwner> relay_owner(const std::string& configuration_path) {
-  if (const auto where = config::read_whereabouts(configuration_path)) {
-    if (const auto owner = owner_of(where->state_directory)) return owner;
-  }
+  const auto where = config::read_whereabouts(configuration_path);
+  return relay_owner_of(where ? where->state_directory : "", configuration_path);
+}
+
+std::optional<FileOwner> relay_owner_of(const std::string& state_directory,
+                                        const std::string& configuration_path) {
+  if (const auto owner = owner_of(state_directory)) return owner;
   // Root's users.d says nothing: this command may have made it.
   const auto owner = owner_of(config::user_directory_path(configuration_path));
   return owner && owner->user != 0 ? owner : std::nullopt;
 }
-
-}  // namespace
 
 std::optional<FileOwner> owner_of_new_files(const std::string& configuration_path) {
   return ::geteuid() == 0 ? relay_owner(configuration_path) : std::nullopt;

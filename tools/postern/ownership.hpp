@@ -17,6 +17,11 @@
 
 namespace postern::tools {
 
+// The relay's user, where something tells; whoever runs this command.
+[[nodiscard]] std::optional<FileOwner> relay_owner(const std::string& configuration_path);
+// The same where the configuration is not in its place yet.
+[[nodiscard]] std::optional<FileOwner> relay_owner_of(const std::string& state_directory,
+                                                      const std::string& configuration_path);
 // Whose a new file must be, for write_file_atomically(); nothing: who runs this command.
 [[nodiscard]] std::optional<FileOwner> owner_of_new_files(const std::string& configuration_path);
 // Refused when there is something else than a directory.

@@ -18,6 +18,8 @@ namespace {
 
 // A reload reads keys and users; a list reads the queue. Nobody waits longer at a terminal.
 constexpr Duration answer_timeout = std::chrono::seconds(30);
+// A queue of many GiB is copied on a slow medium while mail goes on.
+constexpr Duration snapshot_timeout = std::chrono::hours(1);
 
 // " or as postern": whose the socket is, or its directory when that may not be looked into.
 std::string owner_words(const std::string& socket) {
@@ -38,11 +40,12 @@ struct Asked {
   bool answered = false;  // the failure is the relay's own word
 };
 
-Asked ask(const std::string& configuration_path, const control::Request& request) {
+Asked ask(const std::string& configuration_path, const control::Request& request,
+          Duration timeout = answer_timeout) {
   const auto where = config::read_whereabouts(configuration_path);
   if (!where) return {stop(where.error())};
-  const auto line = net::ask_local_server(where->control_socket, control::encode_request(request),
-                                          answer_timeout);
+  const auto line =
+      net::ask_local_server(where->control_socket, control::encode_request(request), timeout);
   if (!line) {
     if (line.error().kind == ErrorKind::denied) {
       return {stop(line.error().text(),
@@ -71,6 +74,15 @@ Asked ask(const std::string& configuration_path, const control::Request& request
 
 Outcome<Json> ask_relay(const std::string& configuration_path, const control::Request& request) {
   return ask(configuration_path, request).outcome;
+}
+
+Outcome<std::optional<std::string>> ask_snapshot(const std::string& configuration_path) {
+  Asked asked =
+      ask(configuration_path, {.verb = control::Verb::snapshot, .id = std::nullopt, .all = false},
+          snapshot_timeout);
+  if (!asked.running) return std::nullopt;
+  if (!asked.outcome) return std::unexpected(asked.outcome.error());
+  return text_at(*asked.outcome, "folder");
 }
 
 ReloadOutcome reload_if_running(const std::string& configuration_path) {

@@ -4,6 +4,7 @@
 // socket is used, never the queue's files: a second process in the database would endanger it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "output.hpp"
@@ -14,6 +15,10 @@ namespace postern::tools {
 // The result of a request that succeeded.
 [[nodiscard]] Outcome<Json> ask_relay(const std::string& configuration_path,
                                       const control::Request& request);
+
+// The folder of a snapshot of the queue that the relay made; nothing when it is not running.
+[[nodiscard]] Outcome<std::optional<std::string>> ask_snapshot(
+    const std::string& configuration_path);
 
 struct ReloadOutcome {
   enum class Kind { reloaded, not_running, refused, not_asked };

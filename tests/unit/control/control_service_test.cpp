@@ -165,6 +165,19 @@ class ControlServiceTest : public testing::Test {
   bool change_asked = false;
 };
 
+TEST_F(ControlServiceTest, ASnapshotIsAnsweredWithItsFolder) {
+  open_store();
+  listen();
+  insert(1);
+  const Response answer = ask(Verb::snapshot);
+  ASSERT_TRUE(answer.ok) << answer.error;
+  const auto json = read_json(answer.result_json, response_bytes_max);
+  ASSERT_TRUE(json);
+  const std::string folder = (*json)["folder"].get<std::string>();
+  EXPECT_EQ(folder, directory.path() + "/snapshot");
+  EXPECT_TRUE(std::filesystem::exists(folder + "/queue.db"));
+}
+
 TEST_F(ControlServiceTest, ListsTheQueueWithEveryRecipient) {
   open_store();
   listen();

@@ -4,6 +4,7 @@
 
 #include "firmware/init/dhcp.hpp"
 #include "firmware/init/modules.hpp"
+#include "firmware/init/orders.hpp"
 #include "firmware/init/partition_table.hpp"
 #include "firmware/init/restart_policy.hpp"
 #include "firmware/init/system.hpp"
@@ -34,6 +35,17 @@ TEST(ModulesTest, LoadsWhatAModuleNeedsBeforeItself) {
   EXPECT_EQ(index.for_name("b"), order);
   EXPECT_EQ(index.for_device("pci:v00001AF4d00001000"), order);
   EXPECT_TRUE(index.for_device("pci:v00008086d0").empty());
+}
+
+TEST(OrdersTest, OnlyTheBoxsOwnNameErasesIt) {
+  const std::string identity = "0123456789abcdef";
+  EXPECT_TRUE(names_this_box("0123456789abcdef", identity));
+  EXPECT_TRUE(names_this_box("\xEF\xBB\xBF 0123456789abcdef \r\nmore", identity));
+  for (const char* wrong : {"", "\n0123456789abcdef", "0123456789abcde", "0123456789abcdef0",
+                            "0123456789ABCDEF", "box 0123456789abcdef"}) {
+    EXPECT_FALSE(names_this_box(wrong, identity)) << wrong;
+  }
+  EXPECT_FALSE(names_this_box("", ""));
 }
 
 TEST(VerityTest, TakesOnlyWholeParameters) {

@@ -1,0 +1,227 @@
+// Erasing a relay; see the header.
+#include "erase_commands.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "crypto/own_authority.hpp"
+#include "relay/backup/queue.hpp"
+#include "relay/backup/restoration.hpp"
+#include "relay/backup/tree.hpp"
+#include "relay/base/file.hpp"
+#include "relay/base/text.hpp"
+#include "relay/config/belongings.hpp"
+#include "relay/config/file_source.hpp"
+#include "relay/config/limits.hpp"
+#include "relay/config/user_file.hpp"
+#include "relay_client.hpp"
+
+namespace postern::tools {
+
+namespace {
+
+struct Authority {
+  std::string file;
+  std::string fingerprint;
+};
+
+// All that others keep because of this relay.
+struct Revocations {
+  config::Belongings belongings;
+  std::vector<std::string> users;
+  std::optional<Authority> authority;
+};
+
+std::optional<Authority> find_authority(const std::string& directory) {
+  const std::string file = directory + "/authority.crt";
+  const auto pem = read_file(file, config::certificate_bytes_max);
+  if (!pem) return std::nullopt;
+  const auto fingerprint = crypto::certificate_fingerprint(*pem);
+  return Authority{file, fingerprint ? *fingerprint : "(the file is damaged)"};
+}
+
+Outcome<Revocations> find_revocations(const std::string& main_path, const EraseOrder& order) {
+  const auto text = read_file(main_path, config::configuration_bytes_max);
+  if (!text) return stop(text.error());
+  auto belongings = config::read_belongings(*text, main_path);
+  if (!belongings) return stop(belongings.error());
+  Revocations found{std::move(*belongings), {}, {}};
+  if (const auto listing = config::list_users(main_path)) {
+    for (const config::ListedUser& user : listing->users) found.users.push_back(user.settings.name);
+  }
+  found.authority =
+      find_authority(order.authority.value_or(config::directory_of(main_path) + "/tls"));
+  return found;
+}
+
+void tell_revocations(const Revocations& found, Report& report) {
+  report.text += "\nTo be done elsewhere; nobody can do it from here:\n";
+  report.json["dns_records"] = Json::array();
+  for (const auto& name : found.belongings.signing_names) {
+    const std::string record = fmt::format("{}._domainkey.{}", name.selector, name.domain);
+    report.text += fmt::format("  - DNS: take away the TXT record {}\n", printable(record));
+    report.json["dns_records"].push_back(record);
+  }
+  report.json["upstream_logins"] = Json::array();
+  for (const auto& login : found.belongings.logins) {
+    report.text += fmt::format("  - at {}: give user {} a new password, or end it\n",
+                               printable(login.host), printable(login.user_name));
+    Json item;
+    item["host"] = login.host;
+    item["username"] = login.user_name;
+    report.json["upstream_logins"].push_back(std::move(item));
+  }
+  if (found.authority) {
+    report.text += fmt::format(
+        "  - at every device: remove the authority with the SHA-256 fingerprint\n    {}\n",
+        found.authority->fingerprint);
+    report.json["authority_fingerprint"] = found.authority->fingerprint;
+  } else {
+    report.text += fmt::format("  - at who issued the certificate for {}: revoke it\n",
+                               printable(found.belongings.hostname));
+  }
+  report.json["users"] = Json::array();
+  for (const std::string& user : found.users) {
+    report.text += fmt::format(
+        "  - at the device of user {}: take its password out, also where it is used elsewhere\n",
+        printable(user));
+    report.json["users"].push_back(user);
+  }
+}
+
+// Keys before all else: without them what is left of the mail is noise.
+struct Doomed {
+  const backup::Tree* tree;
+  std::vector<std::string> names;
+};
+
+std::vector<std::string> beneath(const std::string& directory, const config::Belongings& belongings,
+                                 std::vector<std::string>& left) {
+  std::vector<std::string> names;
+  for (const config::NamedFile& file : belongings.files) {
+    if (file.path.starts_with(directory + '/')) {
+      names.push_back(file.path.substr(directory.size() + 1));
+    } else if (file.key != "ca_file") {
+      left.push_back(file.path);
+    }
+  }
+  return names;
+}
+
+std::vector<std::string> names_in(const backup::Tree& tree) {
+  return tree.names("").value_or(std::vector<std::string>());
+}
+
+std::vector<std::string> doomed_configuration(const backup::Tree& tree,
+                                              const std::string& main_name) {
+  std::vector<std::string> names(backup::configuration_folders.begin(),
+                                 backup::configuration_folders.end());
+  for (const std::string& name : names_in(tree)) {
+    if (name == ".restore" || name.starts_with("replaced-")) names.push_back(name);
+  }
+  names.push_back(main_name);
+  return names;
+}
+
+std::vector<std::string> doomed_state(const backup::Tree& tree) {
+  std::vector<std::string> names = names_in(tree);
+  std::erase_if(names, [](const std::string& name) { return name == "lock" || name == "reserve"; });
+  return names;
+}
+
+void shred_all(const Doomed& doomed, backup::Shredded& told) {
+  for (const std::string& name : doomed.names) backup::shred(*doomed.tree, name, told);
+}
+
+Outcome<backup::Shredded> destroy(const std::string& main_path, const EraseOrder& order,
+                                  const Revocations& found, std::vector<std::string>& left) {
+  backup::Shredded told;
+  const std::string directory = config::directory_of(main_path);
+  const std::string& state_directory = found.belongings.state_directory;
+  const auto configuration = backup::Tree::open(directory);
+  if (!configuration) return stop(configuration.error());
+  std::optional<backup::Tree> state, authority;
+  FileDescriptor lock;
+  if (auto opened = backup::Tree::open(state_directory)) {
+    state.emplace(std::move(*opened));
+    auto locked = backup::lock_state(state_directory);
+    if (!locked)
+      return stop(locked.error().text(), "Stop posternd, then try again; nothing was erased.");
+    lock = std::move(*locked);
+    shred_all({&*state, {"queue.key"}}, told);
+  } else if (opened.error().kind != ErrorKind::not_found) {
+    return stop(opened.error());
+  }
+  if (order.authority) {
+    if (auto opened = backup::Tree::open(*order.authority)) {
+      authority.emplace(std::move(*opened));
+      shred_all({&*authority, {"authority.key", "authority.crt", "identity"}}, told);
+    }
+  }
+  shred_all({&*configuration, beneath(directory, found.belongings, left)}, told);
+  const std::string main_name = main_path.substr(main_path.rfind('/') + 1);
+  shred_all({&*configuration, doomed_configuration(*configuration, main_name)}, told);
+  if (state) shred_all({&*state, doomed_state(*state)}, told);
+  static_cast<void>(configuration->sync());
+  if (state) static_cast<void>(state->sync());
+  return told;
+}
+
+void tell_destroyed(const backup::Shredded& told, const std::vector<std::string>& left,
+                    Report& report) {
+  report.text = fmt::format(
+      "{} overwritten and removed: the queue's key first, then keys, secrets, users, the\n"
+      "configuration and the queue.\n\nOn a magnetic disk their octets are gone. A flash medium "
+      "may keep old blocks that\nno program can reach: the mail in them is noise without the "
+      "queue's key, keys and\npasswords in them are not. Where that matters destroy the medium, "
+      "and in any case do\nwhat follows.\n",
+      counted(told.files, "file"));
+  report.json["files"] = told.files;
+  report.json["failed"] = told.failed;
+  report.json["left"] = left;
+  for (const std::string& path : left) {
+    report.text += fmt::format("\nNot touched, because it is outside of the configuration: {}",
+                               printable(path));
+  }
+  if (!left.empty()) report.text += '\n';
+  if (told.failed.empty()) return;
+  report.exit_code = exit_failed;
+  report.warning = fmt::format("not everything could be erased:\n{}\nDestroy the medium.",
+                               fmt::join(told.failed, "\n"));
+}
+
+}  // namespace
+
+Outcome<> erase(const std::string& configuration_path, const EraseOrder& order) {
+  const std::string main_path = config::absolute_path(configuration_path);
+  const auto found = find_revocations(main_path, order);
+  if (!found) return std::unexpected(found.error());
+  Report report;
+  if (order.show) {
+    report.text = "Nothing is erased by --show.\n";
+    tell_revocations(*found, report);
+    return report;
+  }
+  if (to_lower(order.confirmed_hostname) != found->belongings.hostname ||
+      found->belongings.hostname.empty()) {
+    return stop(
+        "erasing destroys all mail, keys and users of this relay for good",
+        fmt::format("To do it: `postern erase --yes-erase-everything {}`.",
+                    found->belongings.hostname.empty() ? "HOSTNAME" : found->belongings.hostname));
+  }
+  const auto running = ask_relay(configuration_path, {control::Verb::status, std::nullopt, false});
+  if (running) return stop("the relay runs", "Stop posternd, then try again; nothing was erased.");
+  std::vector<std::string> left;
+  const auto told = destroy(main_path, order, *found, left);
+  if (!told) return std::unexpected(told.error());
+  tell_destroyed(*told, left, report);
+  tell_revocations(*found, report);
+  return report;
+}
+
+}  // namespace postern::tools
