@@ -73,7 +73,8 @@ class Disk:
         [image] = (kernel / "boot").glob("vmlinuz-*")
         shutil.copyfile(image, self.place / "vmlinuz")
         shutil.copyfile(target / f"usr/lib/systemd/boot/efi/linux{efi}.efi.stub", self.place / "stub")
-        line = (f"console=tty0 console={SERIAL[self.architecture]} panic=10 lockdown=integrity module.sig_enforce=1 "
+        # gpt: a power cut while the data partition grows may tear the front table; its copy is read only when asked for.
+        line = (f"console=tty0 console={SERIAL[self.architecture]} panic=10 gpt lockdown=integrity module.sig_enforce=1 "
                 f"postern.slot={slot} postern.built={self.date} {parameters}")
         (self.place / "os-release").write_text(f"ID=postern\nNAME=Postern\nPRETTY_NAME=Postern {self.version} ({slot})\n"
                                                f"VERSION_ID={self.version}\n"

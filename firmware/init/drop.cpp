@@ -70,13 +70,16 @@ bool is_good(const std::string& directory, const Box& box, const FeedWatchdog& f
              relay_user, &problems, feed) == 0;
 }
 
+// In one step: a power cut leaves the old one or the fresh one in force, never none.
 bool put_in_force(const std::string& fresh) {
-  const std::string old = std::string(configuration_directory) + ".old";
-  std::error_code error;
-  fs::remove_all(old, error);
-  if (::rename(configuration_directory, old.c_str()) != 0 && errno != ENOENT) return false;
-  if (::rename(fresh.c_str(), configuration_directory) != 0) return false;
+  const bool first = ::access(configuration_directory, F_OK) != 0;
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, configuration_directory,
+                  first ? 0 : RENAME_EXCHANGE) != 0) {
+    return false;
+  }
   ::sync();
+  std::error_code error;
+  fs::remove_all(fresh, error);  // the old one
   return true;
 }
 
