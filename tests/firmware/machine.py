@@ -24,9 +24,20 @@ SECONDS_MAX = 300  # for one thing to happen; an emulated boot takes 20 s on an 
 MEMORY_MEGABYTES = 192  # with 128 the kernel's EFI stub finds no room to unpack the kernel beside OVMF; with 160 it does
 MEGABYTE = 1 << 20
 EFI_AT = 1 * MEGABYTE  # firmware/image/disk.py: the partitions begin behind the first megabyte, without gaps
-EFI_BYTES = 96 * MEGABYTE
+EFI_BYTES = 208 * MEGABYTE
 ROOT_A_AT = EFI_AT + EFI_BYTES
-OVMF = pathlib.Path("/usr/share/OVMF")
+EMULATORS = {
+    "amd64": ["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
+    # With SMM, so that only the firmware itself can write the variables that hold the enrolled keys.
+    "amd64 secure boot": ["qemu-system-x86_64", "-M", "q35,smm=on", "-cpu", "max",
+                          "-global", "driver=cfi.pflash01,property=secure,value=on"],
+    "arm64": ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"],
+}
+FIRMWARE = {  # its code, and its variables at the first start; for Secure Boot with Debian's snakeoil key enrolled
+    "amd64": ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    "amd64 secure boot": ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"),
+    "arm64": ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
+}
 
 
 def run(*command, **settings):
@@ -60,7 +71,8 @@ class Disk:
         with tempfile.TemporaryDirectory() as scratch:
             for name, content in files.items():
                 directory, _, _ = name.rpartition("/")
-                if directory and directory not in self.efi_names():
+                above, _, last = directory.rpartition("/")
+                if directory and last not in self.efi_names(above):
                     run("mmd", "-i", self._efi, f"::{directory}")
                 source = pathlib.Path(scratch) / "file"
                 source.write_bytes(content)
@@ -96,8 +108,8 @@ class Disk:
 
 
 class Machine:
-    def __init__(self, disk, architecture="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False):
-        self.disk, self.architecture, self.memory, self.clock = disk, architecture, memory_megabytes, clock
+    def __init__(self, disk, kind="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False):
+        self.disk, self.kind, self.memory, self.clock = disk, kind, memory_megabytes, clock
         self._on_restart = [] if restarts else ["-no-reboot"]
         self.ports = {guest: free_port() for guest in forwarded}
         self._scratch = None
@@ -118,13 +130,14 @@ class Machine:
     def start(self):
         self._scratch = tempfile.TemporaryDirectory(prefix="postern-machine-")
         scratch = pathlib.Path(self._scratch.name)
-        shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", scratch / "vars.fd")
+        code, variables = FIRMWARE[self.kind]
+        shutil.copyfile(variables, scratch / "vars.fd")
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.ports.items())
         self._console, self._ended, self.begun = b"", False, time.monotonic()
         self._process = subprocess.Popen(
-            ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "2", "-m", str(self.memory),
+            [*EMULATORS[self.kind], "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self.memory),
              "-nodefaults", "-no-user-config", *self._on_restart, "-display", "none", "-serial", "stdio", "-rtc", f"base={self.clock}",
-             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
+             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
              "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
              "-drive", f"if=virtio,format=raw,file={self.disk.file}",
              "-nic", f"user,model=virtio-net-pci{forwards}",

@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 
-from box import BoxTest, figure
+from box import BoxTest
 
 BUNDLE = "postern-update.bundle"
 
@@ -53,7 +53,7 @@ class AnUpdate(UpdateTest):
         self.machine.wait_for("is installed in slot b")
         self.machine.wait_for("slot b is on trial")
         console = self.machine.wait_for("slot b passed its trial")
-        figure("restart into an update, ready for mail, s", re.findall(r"ready to accept mail ([0-9.]+) s", console)[-1])
+        self.figure("restart into an update, ready for mail, s", re.findall(r"ready to accept mail ([0-9.]+) s", console)[-1])
         self.submit(self.machine, self.authority.ca_file, "after the update")
         self.assertIn(b"after the update", self.upstream.wait(1, 120)[-1].content)
         self.machine.pull_the_plug()
