@@ -36,6 +36,10 @@ class AnImageForArm64(OnArm64, test_build.AnImage):
     pass
 
 
+class WhatItHoldsOnArm64(OnArm64, test_build.WhatItHolds):
+    pass
+
+
 class ADroppedConfigurationOnArm64(OnArm64, test_configuration.ADroppedConfiguration):
     pass
 

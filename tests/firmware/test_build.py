@@ -1,6 +1,8 @@
-"""What firmware/build makes: the same again from its lock; and a lock whose package is gone."""
+"""What firmware/build makes: the same again from its lock, an SBOM, licences; and a lock whose package is gone."""
 
 import hashlib
+import json
+import re
 import subprocess
 import unittest
 
@@ -10,13 +12,20 @@ from image_builder import BUILD, as_root, build_image
 
 IMAGE_XZ_MEGABYTES_MAX = 32
 GONE = "tools all hello 1:0.1-1 " + "5" * 64 + " /pool/main/h/hello/hello_0.1-1_all.deb"
+BINDING = {"linux-image": "GPL-2.0-only WITH Linux-syscall-note", "e2fsck-static": "GPL-2.0-only AND LGPL-2.1-or-later",
+           "systemd-boot-efi": "LGPL-2.1-or-later", "libc6-dev": "LGPL-2.1-or-later", "ca-certificates": "MPL-2.0"}
 
 
 def made_with(image):
     """{name: SHA-256} of the image and of everything that firmware/build leaves beside it."""
-    files = [image, *(image.with_suffix(end) for end in (".lock", ".spdx.json")),
+    files = [image, *(image.with_suffix(end) for end in (".lock", ".spdx.json", ".licences.txt")),
              *image.with_suffix(".parts").iterdir()]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def plain(name):
+    """A package's name without the kernel's version and without the mark of a cross compiler's library."""
+    return re.sub(r"^linux-image-.*|-arm64-cross$", lambda found: "linux-image" if found[0].startswith("linux") else "", name)
 
 
 class AnImage(unittest.TestCase):
@@ -70,3 +79,33 @@ class ALock(unittest.TestCase):
         lock.write_text("tools all hello\n")
         with self.assertRaisesRegex(AssertionError, r"broken\.lock:1: not 'role architecture name version sha256 path'"):
             build_image("amd64", "--lock", lock, "--directory", image_builder.keys() / "broken")
+
+
+class WhatItHolds(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.document = json.loads(box.image().with_suffix(".spdx.json").read_text())
+        cls.packages = {plain(package["name"]): package for package in cls.document["packages"] if package["name"] != "postern"}
+        cls.licences = box.image().with_suffix(".licences.txt").read_text()
+
+    def test_the_sbom_names_version_hash_and_licence_of_each_package(self):
+        locked = {words[2]: words for words in map(str.split, box.image().with_suffix(".lock").read_text().splitlines())}
+        texts = {each["licenseId"]: each["extractedText"] for each in self.document["hasExtractedLicensingInfos"]}
+        for package in self.packages.values():
+            words = locked[package["name"]]
+            self.assertEqual((package["versionInfo"], package["checksums"][0]["checksumValue"]), (words[3], words[4]))
+            self.assertNotEqual(package["licenseConcluded"], "NOASSERTION")
+            self.assertIn(texts[package["licenseDeclared"]], self.licences)
+        targets = {plain(name) for name, words in locked.items() if words[0] == "target"}
+        self.assertLessEqual(targets | {"libc6-dev", "libmbedtls-dev", "libstdc++-14-dev"}, set(self.packages))
+
+    def test_licences_that_bind_are_named_with_what_they_ask_and_their_source(self):
+        bound = {name: package["licenseConcluded"] for name, package in self.packages.items() if "comment" in package}
+        self.assertEqual(bound, BINDING)
+        asked, _, texts = self.licences.partition("-" * 100)
+        for package in (self.packages[name] for name in BINDING):
+            self.assertIn("Binds who gives the box on.", package["comment"])
+            source = package["sourceInfo"].removeprefix("Debian's source: ")
+            self.assertIn(f"{package['name']} {package['versionInfo']}, made of Debian's source {source}\n", asked)
+        for title in ("GNU GENERAL PUBLIC LICENSE", "GNU LESSER GENERAL PUBLIC LICENSE", "Mozilla Public License Version 2.0"):
+            self.assertIn(title, texts)
