@@ -35,8 +35,11 @@ def owner_options():
 
 
 def as_root(*command):
-    words = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    done = subprocess.run([*words, *map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    return build(*([] if os.geteuid() == 0 else ["sudo", "-n"]), *command)
+
+
+def build(*command):
+    done = subprocess.run([*map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=BUILD_SECONDS_MAX, check=False)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}\n{done.stdout}")
@@ -51,6 +54,14 @@ def build_image(architecture, *options):
                            *options).strip().splitlines()
     sizes = {words[0]: float(words[1]) for words in map(str.split, lines)}
     return pathlib.Path(file), sizes, time.monotonic() - begun
+
+
+def build_read_queue():
+    """What looks into the queue of a box (read_queue.cpp)."""
+    release = REPOSITORY / "build/release"
+    build("cmake", "-S", REPOSITORY, "--preset", "release", "-DPOSTERN_PROOFS=ON")
+    build("cmake", "--build", release, "--target", "read_queue")
+    return release / "tests/firmware/read_queue"
 
 
 def make_bundle(kind, image):

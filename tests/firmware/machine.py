@@ -56,11 +56,12 @@ def free_port():
 
 
 class Disk:
-    """A copy of the image, optionally on a larger medium."""
+    """A copy of the image, optionally on a larger medium; without an image the file as it is."""
 
     def __init__(self, image, file, megabytes=None):
         self.file = pathlib.Path(file)
-        run("cp", "--sparse=always", image, self.file)
+        if image:
+            run("cp", "--sparse=always", image, self.file)
         if megabytes:
             with open(self.file, "r+b") as disk:
                 disk.truncate(megabytes * MEGABYTE)
@@ -108,8 +109,10 @@ class Disk:
 
 
 class Machine:
-    def __init__(self, disk, kind="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False):
+    def __init__(self, disk, kind="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False,
+                 write_log=None):
         self.disk, self.kind, self.memory, self.clock = disk, kind, memory_megabytes, clock
+        self.write_log = write_log  # a file that gets all that is written to the disk, for write_log.py
         self._on_restart = [] if restarts else ["-no-reboot"]
         self.ports = {guest: free_port() for guest in forwarded}
         self._scratch = None
@@ -139,12 +142,23 @@ class Machine:
              "-nodefaults", "-no-user-config", *self._on_restart, "-display", "none", "-serial", "stdio", "-rtc", f"base={self.clock}",
              "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
              "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
-             "-drive", f"if=virtio,format=raw,file={self.disk.file}",
+             *self._drive(),
              "-nic", f"user,model=virtio-net-pci{forwards}",
              "-device", "virtio-rng-pci", "-device", "i6300esb", "-device", "virtio-balloon-pci,id=balloon",
              "-qmp", f"unix:{scratch}/qmp,server=on,wait=off"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         threading.Thread(target=self._read_console, args=(self._process,), daemon=True).start()
+
+    def _drive(self):
+        if not self.write_log:
+            return ["-drive", f"if=virtio,format=raw,file={self.disk.file}"]
+        pathlib.Path(self.write_log).write_bytes(b"")
+        # Without a real sync of the host's files a flush is logged in the moment it is asked for. The filter mixes up a write of
+        # zeros with what comes at the same time, and fails at requests that were merged into very large ones.
+        without = (f"virtio-blk-device.{name}=off" for name in ("write-zeroes", "discard", "request-merging"))
+        return ["-drive", f"if=virtio,driver=blklogwrites,file.driver=file,file.filename={self.disk.file},file.cache.no-flush=on,"
+                          f"log.driver=file,log.filename={self.write_log},log.cache.no-flush=on",
+                *(word for each in without for word in ("-global", each))]
 
     def _read_console(self, process):
         while octets := process.stdout.read1(4096):
