@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "crypto/mbedtls_support.hpp"
@@ -143,7 +144,7 @@ int TlsEngine::Parts::receive_from(void* engine, unsigned char* buffer, std::siz
   ByteView& input = static_cast<Parts*>(engine)->input;
   if (input.empty()) return MBEDTLS_ERR_SSL_WANT_READ;
   const std::size_t take = std::min(size, input.size());
-  std::ranges::copy(input.first(take), reinterpret_cast<std::byte*>(buffer));
+  std::memcpy(buffer, input.data(), take);
   input = input.subspan(take);
   return static_cast<int>(take);
 }
