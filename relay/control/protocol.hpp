@@ -6,7 +6,7 @@
 //   {"command":"queue-hold","id":"0ABC…"}           -> {"ok":true,"result":{"changed":1}}
 //   {"command":"nonsense"}                          -> {"ok":false,"error":"…","advice":"…"}
 //
-// Commands: status, reload, queue-list, queue-show, queue-retry, queue-hold, queue-release,
+// Commands: status, reload, health, queue-list, queue-show, queue-retry, queue-hold, queue-release,
 // queue-remove; the queue-* ones that change something take "id" or "all":true. Promise: unknown
 // commands and keys are answered with an error; text from peers is escaped by JSON and again by the
 // command before a terminal sees it. Sharp edge: the daemon trusts whoever can open the socket
@@ -26,6 +26,7 @@ namespace postern::control {
 enum class Verb {
   status,
   reload,
+  health,
   queue_list,
   queue_show,
   queue_retry,
