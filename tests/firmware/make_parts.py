@@ -1,8 +1,13 @@
 #!/usr/bin/python3
-"""Makes the parts of an update that fails, out of what firmware/build left: make_parts.py damaged|failing FROM TO
+"""Makes the parts of an update that fails, out of what firmware/build left: make_parts.py KIND FROM TO
 
-Run as root, because it works in the build's unpacked tools. "damaged": one bit of the root is another, so that dm-verity
-refuses it. "failing": a program that only ends stands in the relay's place. TO's kernel images carry FROM's date.
+Run as root, because it works in the build's unpacked tools. TO's kernel images carry FROM's date. The kinds:
+  damaged  one bit of the root is another, so that dm-verity refuses it
+  failing  a program that only ends stands in the relay's place
+  silent   one that says it is ready and alive, and never listens
+  stuck    one that says it is ready and alive once, and never again
+  odd-tls  the relay with another label in its TLS 1.3 key schedule: it understands itself, and nobody else
+  hanging  a program that hangs stands in the supervisor's place
 """
 
 import json
@@ -25,12 +30,38 @@ def damage(parts):
     (parts / "root.img").write_bytes(content)
 
 
-def put_failing_relay(parts):
+def stand_in(tools, *flags):
+    shutil.copyfile(pathlib.Path(__file__).with_name("stand_in.cpp"), tools.path / "build/stand_in.cpp")
+    name = "stand-in" + "".join(flags)
+    tools.run("g++", "-std=c++23", "-O1", "-static", "-s", *flags, "-o", f"/build/{name}", "/build/stand_in.cpp")
+    return tools.path / "build" / name
+
+
+def with_odd_label(tools, relay):
+    """RFC 8446 section 7.1: both ends derive the traffic keys under this label."""
+    content = relay.read_bytes()
+    if content.count(b"s hs traffic") != 1:
+        raise ValueError("the relay holds the label of TLS 1.3 another number of times than once")
+    odd = tools.path / "build/odd-relay"
+    odd.write_bytes(content.replace(b"s hs traffic", b"S hs traffic"))
+    return odd
+
+
+def put_other_programs(parts, kind):
     facts = json.loads((parts / "facts.json").read_text())
     tools = root.Root(REPOSITORY / "build/firmware" / facts["architecture"] / "tools")
     place = tools.path / "build"
     programs = {name: place / f"stripped-{name}" for name in binaries.PROGRAMS}
-    programs["posternd"] = programs["install-update"]  # without a file named it ends with code 1
+    if kind == "failing":
+        programs["posternd"] = programs["postern"]  # without a command it ends with code 2
+    elif kind == "silent":
+        programs["posternd"] = stand_in(tools, "-DFEEDS")
+    elif kind == "stuck":
+        programs["posternd"] = stand_in(tools)
+    elif kind == "odd-tls":
+        programs["posternd"] = with_odd_label(tools, programs["posternd"])
+    elif kind == "hanging":
+        programs["supervisor"] = stand_in(tools)
     image = disk.Disk(tools, facts["architecture"], facts["version"], facts["built"])
     parameters = image.make_root(programs, place / "target", None)
     for slot in "ab":
@@ -43,7 +74,10 @@ def main():
     kind, source, target = sys.argv[1:]
     parts = pathlib.Path(target)
     shutil.copytree(source, parts)
-    {"damaged": damage, "failing": put_failing_relay}[kind](parts)
+    if kind == "damaged":
+        damage(parts)
+    else:
+        put_other_programs(parts, kind)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 #include <pwd.h>
 #include <sys/stat.h>
 
-#include <chrono>
 #include <utility>
 
 #include "relay/config/configuration.hpp"
@@ -15,9 +14,6 @@
 namespace postern::tools {
 
 namespace {
-
-// A reload reads keys and users; a list reads the queue. Nobody waits longer at a terminal.
-constexpr Duration answer_timeout = std::chrono::seconds(30);
 
 // " or as postern": whose the socket is, or its directory when that may not be looked into.
 std::string owner_words(const std::string& socket) {
@@ -38,11 +34,12 @@ struct Asked {
   bool answered = false;  // the failure is the relay's own word
 };
 
-Asked ask(const std::string& configuration_path, const control::Request& request) {
+Asked ask(const std::string& configuration_path, const control::Request& request,
+          Duration timeout = answer_timeout) {
   const auto where = config::read_whereabouts(configuration_path);
   if (!where) return {stop(where.error())};
-  const auto line = net::ask_local_server(where->control_socket, control::encode_request(request),
-                                          answer_timeout);
+  const auto line =
+      net::ask_local_server(where->control_socket, control::encode_request(request), timeout);
   if (!line) {
     if (line.error().kind == ErrorKind::denied) {
       return {stop(line.error().text(),
@@ -69,8 +66,9 @@ Asked ask(const std::string& configuration_path, const control::Request& request
 
 }  // namespace
 
-Outcome<Json> ask_relay(const std::string& configuration_path, const control::Request& request) {
-  return ask(configuration_path, request).outcome;
+Outcome<Json> ask_relay(const std::string& configuration_path, const control::Request& request,
+                        Duration timeout) {
+  return ask(configuration_path, request, timeout).outcome;
 }
 
 ReloadOutcome reload_if_running(const std::string& configuration_path) {
