@@ -49,7 +49,6 @@ class Disk:
             (tree / name).mkdir(parents=True)
         for source, name in ((programs["supervisor"], "sbin/supervisor"), (programs["posternd"], "usr/sbin/posternd"),
                              (programs["postern"], "usr/bin/postern"),
-                             (programs["install-update"], "usr/sbin/install-update"),
                              (target / "usr/sbin/e2fsck.static", "sbin/e2fsck")):
             shutil.copyfile(source, tree / name)
             (tree / name).chmod(0o755)

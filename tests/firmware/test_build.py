@@ -43,7 +43,7 @@ class AnImageMadeAgain(unittest.TestCase):
         image = box.image()
         first = made_with(image)
         compiled = BUILD / "amd64/tools/build/out/firmware"
-        programs = [compiled / name for name in ("first-process", "supervisor", "install-update")]
+        programs = [compiled / name for name in ("first-process", "supervisor")]
         self.assertTrue(all(program.exists() for program in programs))
         as_root("find", compiled, "-name", "*.[ao]", "-delete")
         as_root("rm", *programs)
