@@ -131,8 +131,9 @@ class Backup(BackupTest):
         file = self.scratch / "b.backup"
         self.back_up(relay, file)
         before = self.snapshot(relay.directory)
-        self.assertIn("passphrase is wrong", self.restore(relay, file, "--replace", passphrase="incorrect horse",
-                                                          check=False).stderr)
+        told = self.restore(relay, file, "--replace", passphrase="incorrect horse", check=False).stderr
+        self.assertIn("passphrase is wrong", told)
+        self.assertNotIn("as root", told)
         octets = file.read_bytes()
         for name, content in (("cut", octets[:-1]), ("half", octets[:len(octets) // 2]),
                               ("bit", octets[:2000] + bytes([octets[2000] ^ 1]) + octets[2001:])):
