@@ -158,7 +158,10 @@ class Backup(BackupTest):
         self.assertEqual(len(told["passphrase"]), 16)
         self.assertIn("there already", self.back_up(relay, self.scratch / "b.backup", check=False).stderr)
         moved = self.moved(relay)
+        umask = os.umask(0o077)  # as the box's supervisor sets it; the relay must get in all the same
+        self.addCleanup(os.umask, umask)
         self.restore(moved, self.scratch / "b.backup", passphrase=told["passphrase"])
+        self.assertEqual(moved.directory.stat().st_mode & 0o777, 0o750)
         self.assertEqual((moved.directory / "secrets/provider").read_bytes(), (relay.directory / "secrets/provider").read_bytes())
         self.assertEqual((moved.directory / "secrets/provider").stat().st_mode & 0o777, 0o600)
 
