@@ -94,7 +94,7 @@ Result<Secret> open_sealed_file(ByteView head, const Secret& passphrase) {
   auto key = derive_key(head.subspan(salt_at, crypto_pwhash_SALTBYTES), *cost, passphrase);
   if (!key) return key;
   if (!open_small(*key, head.subspan(check_at), as_text(head.first(check_at)))) {
-    return fail(ErrorKind::denied, "open the backup",
+    return fail(ErrorKind::invalid, "open the backup",
                 "the passphrase is wrong, or the first octets of the file are damaged");
   }
   return key;

@@ -72,7 +72,7 @@ Result<> Sources::add_named(const Tree& tree, const std::string& directory,
     if (std::ranges::any_of(left_to_the_system,
                             [&](std::string_view place) { return named.path.starts_with(place); }))
       return {};
-    return fail(ErrorKind::denied, named.where,
+    return fail(ErrorKind::invalid, named.where,
                 "it names " + named.path + ", outside of " + directory +
                     ", where a backup does not look; put the file beneath that directory and name "
                     "it there");

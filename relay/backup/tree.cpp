@@ -34,7 +34,7 @@ Facts facts_of(const struct stat& status) {
 // ELOOP and ENOTDIR are what O_NOFOLLOW says to a link.
 std::unexpected<Error> fail_at(const std::string& what, const std::string& path, int error_number) {
   if (error_number == ELOOP || error_number == ENOTDIR) {
-    return fail(ErrorKind::denied, what + ' ' + path,
+    return fail(ErrorKind::invalid, what + ' ' + path,
                 "there is a link on the way; put the file itself there");
   }
   return fail_errno(what + ' ' + path, error_number);

@@ -123,7 +123,7 @@ TEST_F(BackupFile, AnotherPassphraseIsToldAsSuch) {
   const auto wrong =
       read_backup(scratch.path("b"), Secret(std::string_view("incorrect horse battery")), count);
   ASSERT_FALSE(wrong);
-  EXPECT_EQ(wrong.error().kind, ErrorKind::denied);
+  EXPECT_EQ(wrong.error().kind, ErrorKind::invalid);
   EXPECT_EQ(count.bytes, 0);
 }
 
