@@ -148,8 +148,11 @@ Result<> Supervisor::notify(std::string_view state) const {
   }
   const int descriptor = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return fail_errno(operation, errno);
-  const ssize_t sent = ::sendto(descriptor, message.data(), message.size(), MSG_NOSIGNAL,
-                                address->get(), address->length);
+  // A supervisor that is busy leaves a few notes unread, and the next would wait for it with the
+  // whole loop. A sign of life comes again; the other states are told once.
+  const int flags = MSG_NOSIGNAL | (state == "WATCHDOG=1" ? MSG_DONTWAIT : 0);
+  const ssize_t sent =
+      ::sendto(descriptor, message.data(), message.size(), flags, address->get(), address->length);
   const int error_number = errno;
   ::close(descriptor);
   if (sent < 0) return fail_errno(operation, error_number);

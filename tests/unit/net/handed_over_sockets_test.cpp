@@ -144,6 +144,22 @@ TEST_F(HandedOverSocketsTest, NotifiesTheSupervisorByPathAndByAbstractName) {
   }
 }
 
+TEST_F(HandedOverSocketsTest, ASignOfLifeWaitsForNoBusySupervisor) {
+  const TemporaryDirectory directory;
+  const std::string name = directory.file("notify");
+  const int supervisor = ::socket(AF_UNIX, SOCK_DGRAM, 0);
+  const auto address = LocalAddress::of(name);
+  ASSERT_EQ(::bind(supervisor, address->get(), address->length), 0);
+  setenv("NOTIFY_SOCKET", name.c_str(), 1);
+  const Supervisor told = Supervisor::from_environment();
+  constexpr int more_than_any_queue = 10'000;
+  int unread = 0;
+  while (unread < more_than_any_queue && told.notify("WATCHDOG=1")) ++unread;
+  EXPECT_GT(unread, 0);
+  EXPECT_LT(unread, more_than_any_queue) << "the queue never filled";
+  ::close(supervisor);
+}
+
 TEST_F(HandedOverSocketsTest, NotifiesNobodyWithoutASupervisorAndRefusesAStrangeAddress) {
   EXPECT_TRUE(Supervisor::from_environment().notify("READY=1").has_value());
   setenv("NOTIFY_SOCKET", "vsock:2:1234", 1);
