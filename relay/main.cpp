@@ -16,15 +16,17 @@
 namespace {
 
 constexpr std::string_view usage =
-    "usage: posternd [--check-config] [--debug] [--config FILE]\n"
+    "usage: posternd [--check-config] [--state-directory DIR] [--debug] [--config FILE]\n"
     "  --config FILE   the configuration; /etc/postern/postern.toml when left out\n"
     "  --check-config  report every problem of the configuration and end\n"
+    "  --state-directory DIR  with --check-config: no other state_directory is good\n"
     "  --debug         log more\n"
     "  --version       print the version and end\n"
     "  --help          print this and end\n";
 
 struct Arguments {
   std::string configuration_path = "/etc/postern/postern.toml";
+  std::string state_directory;  // the only one that is good; any where empty
   bool check_only = false;
   bool debug = false;
   bool version = false;
@@ -46,9 +48,12 @@ Arguments parse_arguments(int count, char** values) {
       arguments.help = true;
     } else if (argument == "--config" && i + 1 < count) {
       arguments.configuration_path = values[++i];
+    } else if (argument == "--state-directory" && i + 1 < count) {
+      arguments.state_directory = values[++i];
     } else if (arguments.mistake.empty()) {
-      arguments.mistake = argument == "--config"
-                              ? "--config needs the name of a file"
+      arguments.mistake = argument == "--config" ? "--config needs the name of a file"
+                          : argument == "--state-directory"
+                              ? "--state-directory needs the name of a directory"
                               : "unknown argument " + postern::quote_log_value(argument);
     }
   }
@@ -89,6 +94,14 @@ int main(int count, char** values) {
     say(stderr, "posternd: the configuration has " + std::to_string(loaded.problems.size()) +
                     (loaded.problems.size() == 1 ? " problem; nothing was started"
                                                  : " problems; nothing was started"));
+    return 1;
+  }
+  if (arguments.check_only && !arguments.state_directory.empty() &&
+      loaded.configuration->state_directory != arguments.state_directory) {
+    say(stderr, arguments.configuration_path + ": state_directory is \"" +
+                    loaded.configuration->state_directory +
+                    "\", and here the queue lives in no other place than \"" +
+                    arguments.state_directory + "\"");
     return 1;
   }
   if (arguments.check_only) {

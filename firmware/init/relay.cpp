@@ -20,7 +20,9 @@ namespace postern::firmware {
 namespace {
 
 constexpr std::chrono::seconds stop_time_max{90};  // the relay's own bound is shorter
+constexpr std::chrono::seconds kill_time_max{10};  // one that waits for its medium even then
 constexpr std::chrono::seconds silence_max{60};    // the relay's watchdog
+constexpr int notes_max = 64;                      // at once: more is a relay gone mad
 constexpr std::chrono::minutes patience{2};        // a long queue is read before it is ready
 constexpr char notify_path[] = "/run/notify";
 
@@ -39,7 +41,7 @@ void Relay::listen() {
 
 void Relay::take_notes() {
   char buffer[512];
-  for (;;) {
+  for (int taken = 0; taken < notes_max; ++taken) {
     const ssize_t count = ::recv(notes_, buffer, sizeof buffer, 0);
     if (count <= 0) return;
     const std::string_view note(buffer, static_cast<std::size_t>(count));
@@ -110,12 +112,14 @@ void Relay::reload() const {
 }
 
 void Relay::stop(const FeedWatchdog& feed) {
-  const auto deadline = Clock::now() + stop_time_max;
-  if (process_ > 0) ::kill(process_, SIGTERM);
-  while (process_ > 0 && Clock::now() < deadline) {
-    feed();
-    if (::waitpid(process_, nullptr, WNOHANG) == process_) process_ = -1;
-    ::usleep(100'000);
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    const auto deadline = Clock::now() + (signal == SIGTERM ? stop_time_max : kill_time_max);
+    if (process_ > 0) ::kill(process_, signal);
+    while (process_ > 0 && Clock::now() < deadline) {
+      feed();
+      if (::waitpid(process_, nullptr, WNOHANG) == process_) process_ = -1;
+      ::usleep(100'000);
+    }
   }
 }
 

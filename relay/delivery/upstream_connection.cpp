@@ -215,7 +215,10 @@ Trouble UpstreamConnection::trouble_of(const smtp::SessionFailed& failure) const
     case Kind::protocol_error:
       return {"4.5.0", std::move(reason)};
     case Kind::upstream_refused:
-      return {"4.3.2", std::move(reason)};
+      // RFC 3463 §3.4, §3.5: 4.3.2, not now; after a 5yz to greeting or EHLO nothing will be
+      // better.
+      return {failure.reply && failure.reply->permanent_failure() ? "4.5.0" : "4.3.2",
+              std::move(reason)};
     case Kind::timeout:
     case Kind::lost:
       return {"4.4.2", std::move(reason)};

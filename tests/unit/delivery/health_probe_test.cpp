@@ -72,6 +72,15 @@ TEST_F(HealthProbeTest, AnUpstreamThatTakesNobodyNowIsAway) {
   EXPECT_EQ(health_of(upstream).verdict, Verdict::away);
 }
 
+TEST_F(HealthProbeTest, AnUpstreamThatWillNeverServeUsIsFaulty) {
+  ScriptedUpstream& upstream = make_upstream();
+  upstream.script = [](const Dialogue&, std::string_view command) -> Answer {
+    if (command.starts_with("EHLO")) return "550 5.7.1 we do not know that name";
+    return polite;
+  };
+  EXPECT_EQ(health_of(upstream).verdict, Verdict::faulty);
+}
+
 TEST_F(HealthProbeTest, AnUpstreamWithAnotherCertificateIsFaulty) {
   const auto result = health_of(make_upstream(test_tls().wrong_name));
   EXPECT_EQ(result.verdict, Verdict::faulty);
