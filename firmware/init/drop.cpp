@@ -1,4 +1,5 @@
 // A configuration dropped on the EFI partition; see storage.hpp.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
