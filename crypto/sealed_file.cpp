@@ -44,7 +44,7 @@ Result<Secret> derive_key(ByteView salt, const SealedFileCost& cost, const Secre
                     passphrase.text().data(), passphrase.size(),
                     reinterpret_cast<const unsigned char*>(salt.data()), cost.passes,
                     std::size_t{cost.memory_kib} * 1024, crypto_pwhash_ALG_ARGON2ID13) != 0) {
-    return fail(ErrorKind::no_space, "derive the key of a backup",
+    return fail(ErrorKind::io, "derive the key of a backup",
                 "there is not enough free memory (" + std::to_string(cost.memory_kib / 1024) +
                     " MiB); end other programs and try again");
   }
@@ -94,7 +94,7 @@ Result<Secret> open_sealed_file(ByteView head, const Secret& passphrase) {
   auto key = derive_key(head.subspan(salt_at, crypto_pwhash_SALTBYTES), *cost, passphrase);
   if (!key) return key;
   if (!open_small(*key, head.subspan(check_at), as_text(head.first(check_at)))) {
-    return fail(ErrorKind::denied, "open the backup",
+    return fail(ErrorKind::invalid, "open the backup",
                 "the passphrase is wrong, or the first octets of the file are damaged");
   }
   return key;

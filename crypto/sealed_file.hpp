@@ -38,7 +38,7 @@ struct SealedFile {
   Secret key;  // for SealWriter
 };
 [[nodiscard]] Result<SealedFile> begin_sealed_file(const Secret& passphrase);
-// The key for SealReader; denied for a wrong passphrase.
+// The key for SealReader; invalid for a wrong passphrase.
 [[nodiscard]] Result<Secret> open_sealed_file(ByteView head, const Secret& passphrase);
 
 }  // namespace postern::crypto

@@ -26,7 +26,7 @@ TEST_F(SealedFileHead, OpensWithItsPassphraseAndNoOther) {
   const auto wrong =
       open_sealed_file(made->head, Secret(std::string_view("a dozen octets at leasT")));
   ASSERT_FALSE(wrong);
-  EXPECT_EQ(wrong.error().kind, ErrorKind::denied);
+  EXPECT_EQ(wrong.error().kind, ErrorKind::invalid);
 }
 
 TEST_F(SealedFileHead, TwoFilesOfOnePassphraseHaveDifferentKeys) {
