@@ -61,33 +61,35 @@ class MadeDirectory {
  public:
   static Outcome<MadeDirectory> make(const std::string& path, unsigned mode) {
     if (path.empty() || ::mkdir(path.c_str(), mode) != 0) {
-      if (path.empty() || errno == EEXIST) return MadeDirectory("");
+      if (path.empty() || errno == EEXIST) return MadeDirectory("", mode);
       return stop(fail_errno("make the directory " + path, errno).error());
     }
-    return MadeDirectory(path);
+    return MadeDirectory(path, mode);
   }
-  MadeDirectory(MadeDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  MadeDirectory(MadeDirectory&& other) noexcept
+      : path_(std::exchange(other.path_, {})), mode_(other.mode_) {}
   MadeDirectory& operator=(MadeDirectory&&) = delete;
   ~MadeDirectory() {
     if (path_.empty()) return;
     ::unlink((path_ + "/lock").c_str());
     ::rmdir(path_.c_str());
   }
-  // With the relay's user known it is handed to it.
+  // With its mode whatever the umask is, and where the relay's user is known handed to it.
   Outcome<void> keep(const std::optional<FileOwner>& owner) {
     const std::string path = std::exchange(path_, {});
-    if (path.empty() || !owner || ::geteuid() != 0) return {};
+    if (path.empty()) return {};
     const auto tree = backup::Tree::open(path);
     if (!tree) return stop(tree.error());
-    const auto facts = tree->facts("");
-    if (!facts) return stop(facts.error());
-    if (auto given = tree->give("", facts->mode, &*owner); !given) return stop(given.error());
+    const bool hand_over = owner && ::geteuid() == 0;
+    if (auto given = tree->give("", mode_, hand_over ? &*owner : nullptr); !given)
+      return stop(given.error());
     return {};
   }
 
  private:
-  explicit MadeDirectory(std::string path) : path_(std::move(path)) {}
+  MadeDirectory(std::string path, unsigned mode) : path_(std::move(path)), mode_(mode) {}
   std::string path_;
+  unsigned mode_;
 };
 
 std::string file_name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
