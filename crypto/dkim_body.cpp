@@ -2,10 +2,12 @@
 //
 // Empty lines are counted and white space is remembered until something follows them, because at
 // the end of the body (and of a line) they do not count. So one octet of input can release many;
-// memory stays constant.
-#include <sodium.h>
+// memory stays constant. SHA-256 is libcrypto's, which uses the processor's own where there is one.
+#include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <string_view>
 
 #include "crypto/dkim.hpp"
@@ -14,7 +16,8 @@
 namespace postern::crypto {
 
 struct DkimBodyHasher::Parts {
-  crypto_hash_sha256_state state{};
+  std::unique_ptr<EVP_MD_CTX, decltype([](EVP_MD_CTX* context) { EVP_MD_CTX_free(context); })>
+      sha256{EVP_MD_CTX_new()};
   std::array<unsigned char, 4096> buffer{};
   std::size_t buffered = 0;
   std::uint64_t line_ends = 0;  // CRLFs read and not yet hashed
@@ -24,7 +27,7 @@ struct DkimBodyHasher::Parts {
   bool finished = false;
 
   void flush() {
-    crypto_hash_sha256_update(&state, buffer.data(), buffered);
+    POSTERN_ASSERT(EVP_DigestUpdate(sha256.get(), buffer.data(), buffered) == 1);
     buffered = 0;
   }
   void put(char c) {
@@ -40,6 +43,27 @@ struct DkimBodyHasher::Parts {
     white_space = false;
     put(c);
     any_text = true;
+  }
+  // Characters of one line without white space and CR: nothing is left out of them.
+  void put_run(std::string_view run) {
+    if (run.empty()) return;
+    put_text(run.front());
+    run.remove_prefix(1);
+    while (!run.empty()) {
+      if (buffered == buffer.size()) flush();
+      const std::size_t count = std::min(run.size(), buffer.size() - buffered);
+      std::memcpy(buffer.data() + buffered, run.data(), count);
+      buffered += count;
+      run.remove_prefix(count);
+    }
+  }
+  void take_line(std::string_view line) {
+    if (carriage_return && !line.empty()) {
+      take(line.front());
+      line.remove_prefix(1);
+    }
+    if (!line.contains(' ') && !line.contains('\t')) return put_run(line);
+    for (const char c : line) take(c);
   }
   void take(char c) {
     if (carriage_return) {
@@ -62,7 +86,7 @@ struct DkimBodyHasher::Parts {
 };
 
 DkimBodyHasher::DkimBodyHasher() : parts_(std::make_unique<Parts>()) {
-  crypto_hash_sha256_init(&parts_->state);
+  POSTERN_ASSERT(EVP_DigestInit_ex(parts_->sha256.get(), EVP_sha256(), nullptr) == 1);
 }
 DkimBodyHasher::~DkimBodyHasher() = default;
 DkimBodyHasher::DkimBodyHasher(DkimBodyHasher&&) noexcept = default;
@@ -70,7 +94,15 @@ DkimBodyHasher& DkimBodyHasher::operator=(DkimBodyHasher&&) noexcept = default;
 
 void DkimBodyHasher::update(ByteView body) {
   POSTERN_ASSERT(!parts_->finished);
-  for (const char c : as_text(body)) parts_->take(c);
+  std::string_view text = as_text(body);
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\r'), text.size());
+    parts_->take_line(text.substr(0, end));
+    text.remove_prefix(end);
+    if (text.empty()) break;
+    parts_->take('\r');
+    text.remove_prefix(1);
+  }
 }
 
 Sha256Digest DkimBodyHasher::finish() {
@@ -84,7 +116,8 @@ Sha256Digest DkimBodyHasher::finish() {
   }
   parts_->flush();
   Sha256Digest digest{};
-  crypto_hash_sha256_final(&parts_->state, reinterpret_cast<unsigned char*>(digest.data()));
+  POSTERN_ASSERT(EVP_DigestFinal_ex(parts_->sha256.get(),
+                                    reinterpret_cast<unsigned char*>(digest.data()), nullptr) == 1);
   return digest;
 }
 

@@ -1,6 +1,7 @@
 // Random octets; see the header.
 #include "crypto/random.hpp"
 
+#include <openssl/crypto.h>
 #include <psa/crypto.h>
 #include <sodium.h>
 
@@ -22,6 +23,11 @@ Result<> initialise() {
   if (sodium_init() < 0) {
     return fail(ErrorKind::io, "start libsodium",
                 "the operating system gives no random numbers; is /dev/urandom there?");
+  }
+  // No configuration file of the machine changes what libcrypto does; and nothing of it is torn
+  // down at exit under a thread that still works.
+  if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr) != 1) {
+    return fail(ErrorKind::io, "start libcrypto", "it does not start; is its package whole?");
   }
   if (const psa_status_t status = psa_crypto_init(); status != PSA_SUCCESS) {
     return fail(ErrorKind::io, "start mbedTLS",

@@ -77,9 +77,6 @@ Result<RsaSigner> RsaSigner::make(const mbedtls_rsa_context& key) {
   }
   parameters.back() = OSSL_PARAM_construct_end();
 
-  // No configuration file of the machine changes how we sign; and nothing is torn down at exit
-  // under a thread that still signs.
-  OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr);
   const Context context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
   EVP_PKEY* made = nullptr;
   if (!context || EVP_PKEY_fromdata_init(context.get()) <= 0 ||

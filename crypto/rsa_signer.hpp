@@ -2,7 +2,7 @@
 //
 // Promise: signing takes a seventh of the time that mbedTLS takes, is safe from many threads at
 // once, and libcrypto wipes the key when the last copy goes; it also checks each signature's CRT
-// result before it gives it away. Sharp edge: the process's libcrypto reads no openssl.cnf.
+// result before it gives it away. Sharp edge: crypto::initialise() comes first.
 #pragma once
 
 #include <openssl/types.h>

@@ -59,6 +59,10 @@ class TlsClientContext {
  public:
   [[nodiscard]] static Result<std::shared_ptr<const TlsClientContext>> create(
       const TlsClientSettings& settings);
+  // For a server's test of itself: only the very chain of `server` is accepted, whatever it names
+  // and whoever issued it.
+  [[nodiscard]] static std::shared_ptr<const TlsClientContext> expecting(
+      std::shared_ptr<const TlsServerContext> server);
   ~TlsClientContext();
   struct Parts;
   [[nodiscard]] Parts& parts() const { return *parts_; }

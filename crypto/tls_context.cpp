@@ -188,4 +188,11 @@ Result<std::shared_ptr<const TlsClientContext>> TlsClientContext::create(
   return context;
 }
 
+std::shared_ptr<const TlsClientContext> TlsClientContext::expecting(
+    std::shared_ptr<const TlsServerContext> server) {
+  std::shared_ptr<TlsClientContext> context(new TlsClientContext);
+  context->parts_->expected = std::move(server);
+  return context;
+}
+
 }  // namespace postern::crypto

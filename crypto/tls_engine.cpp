@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "crypto/mbedtls_support.hpp"
@@ -87,6 +88,7 @@ struct TlsEngine::Parts {
   bool reading = false;                     // inside mbedtls_ssl_read
   std::size_t answers_after_handshake = 0;  // octets
   bool full_handshake = false;              // certificates were exchanged: not resumed
+  bool expected_chain_shown = false;        // client only: see TlsClientContext::expecting()
   Status status = Status::need_input;
   Error error{ErrorKind::invalid, {}, {}};
 
@@ -102,6 +104,8 @@ struct TlsEngine::Parts {
   [[nodiscard]] std::uint16_t offered_version() const;
   [[nodiscard]] std::string_view handshake_flaw();
 
+  static int compare_chain(void* engine, mbedtls_x509_crt* certificate, int depth,
+                           std::uint32_t* flags);
   static int receive_from(void* engine, unsigned char* buffer, std::size_t size);
   static int send_to(void* engine, const unsigned char* data, std::size_t size);
   static int write_ticket(void* engine, const mbedtls_ssl_session* session, unsigned char* start,
@@ -125,8 +129,13 @@ int TlsEngine::Parts::setup() {
     mbedtls_ssl_conf_session_tickets_cb(&config, write_ticket, parse_ticket, this);
   } else {
     mbedtls_ssl_conf_authmode(&config, MBEDTLS_SSL_VERIFY_REQUIRED);
-    mbedtls_ssl_conf_ca_chain(&config, &client_context->parts().roots.chain, nullptr);
-    mbedtls_ssl_conf_verify(&config, CertificateRules::verify, &*rules);
+    if (const auto& expected = client_context->parts().expected) {
+      mbedtls_ssl_conf_ca_chain(&config, &expected->parts().certificate.chain, nullptr);
+      mbedtls_ssl_conf_verify(&config, compare_chain, this);
+    } else {
+      mbedtls_ssl_conf_ca_chain(&config, &client_context->parts().roots.chain, nullptr);
+      mbedtls_ssl_conf_verify(&config, CertificateRules::verify, &*rules);
+    }
     mbedtls_ssl_conf_session_tickets(&config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
   }
   if (code == 0) code = mbedtls_ssl_setup(&ssl, &config);
@@ -139,11 +148,31 @@ int TlsEngine::Parts::setup() {
   return code;
 }
 
+// In place of all rules for certificates: octet by octet what is expected, or nothing.
+int TlsEngine::Parts::compare_chain(void* engine, mbedtls_x509_crt* certificate, int depth,
+                                    std::uint32_t* flags) {
+  *flags = 0;
+  if (depth != 0) return 0;
+  Parts& parts = *static_cast<Parts*>(engine);
+  const mbedtls_x509_crt* expected =
+      &parts.client_context->parts().expected->parts().certificate.chain;
+  const mbedtls_x509_crt* shown = certificate;
+  while (expected != nullptr && shown != nullptr &&
+         std::ranges::equal(std::span(expected->raw.p, expected->raw.len),
+                            std::span(shown->raw.p, shown->raw.len))) {
+    expected = expected->next;
+    shown = shown->next;
+  }
+  parts.expected_chain_shown = expected == nullptr && shown == nullptr;
+  if (!parts.expected_chain_shown) *flags = MBEDTLS_X509_BADCERT_OTHER;
+  return 0;
+}
+
 int TlsEngine::Parts::receive_from(void* engine, unsigned char* buffer, std::size_t size) {
   ByteView& input = static_cast<Parts*>(engine)->input;
   if (input.empty()) return MBEDTLS_ERR_SSL_WANT_READ;
   const std::size_t take = std::min(size, input.size());
-  std::ranges::copy(input.first(take), reinterpret_cast<std::byte*>(buffer));
+  std::memcpy(buffer, input.data(), take);
   input = input.subspan(take);
   return static_cast<int>(take);
 }
@@ -206,7 +235,9 @@ std::string_view TlsEngine::Parts::handshake_flaw() {
   if (version_1_3 != suite_1_3) return "the cipher suite does not belong to the TLS version";
   if (server) return {};
   if (!guard.done()) return "it ended without a ServerHello";
-  if (mbedtls_ssl_get_verify_result(&ssl) != 0 || !rules->leaf_accepted() ||
+  const bool accepted =
+      client_context->parts().expected ? expected_chain_shown : rules->leaf_accepted();
+  if (mbedtls_ssl_get_verify_result(&ssl) != 0 || !accepted ||
       mbedtls_ssl_get_peer_cert(&ssl) == nullptr) {
     return "the server's certificate was not verified";
   }
@@ -267,6 +298,8 @@ void TlsEngine::Parts::give_up(int code) {
     failure.plain_text = type < 20 || type > 23;
   }
   if (rules) failure.certificate_problem = rules->problem();
+  if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !server && client_context->parts().expected)
+    failure.certificate_problem = "the server shows another certificate than the configured one";
   error = tls_error(failure);
   status = Status::failed;
 }

@@ -24,6 +24,7 @@ struct TlsServerContext::Parts {
 
 struct TlsClientContext::Parts {
   Certificates roots;
+  std::shared_ptr<const TlsServerContext> expected;  // when set, its chain and no other
   TlsVersion version_min = TlsVersion::tls_1_2;
 };
 

@@ -181,6 +181,7 @@ Result<> Service::Parts::open_control() {
             static_cast<void>(delivery->ask_change(*loop, what, id, std::move(answer)));
           },
       .reload = [this](ReloadAnswer answer) { reload(std::move(answer)); },
+      .health = [this](Callback<Result<queue::HealthFacts>> answer) { health(std::move(answer)); },
   };
   auto service = control::ControlService::listen(*loop, configuration->control_socket, *storage,
                                                  std::move(actions));

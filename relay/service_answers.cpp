@@ -1,4 +1,4 @@
-// What the running service answers an operator: reload and status.
+// What the running service answers an operator: reload, status and the health check.
 //
 // Promise: files are read and keys parsed on the pool, never on the loop that sessions ask for
 // admission; a reload that is asked for while one runs reads the files again afterwards.
@@ -10,6 +10,17 @@
 #include "relay/snapshots.hpp"
 
 namespace postern {
+
+namespace {
+
+// Where a listener is reached from this machine: "[::]:465" listens on every address.
+std::string own_host(const IpAddress& address) {
+  const bool every = std::ranges::all_of(address.octets, [](auto octet) { return octet == 0; });
+  if (!every) return address.text();
+  return address.is_ipv6 ? "::1" : "127.0.0.1";
+}
+
+}  // namespace
 
 void Service::Parts::reload(ReloadAnswer answer) {
   reloads_asked.push_back(std::move(answer));
@@ -129,6 +140,27 @@ void Service::Parts::ask_delivery_facts(control::StatusFacts facts,
         facts.delivery = std::move(delivery_facts);
         answer(std::move(facts));
       }));
+}
+
+// As a device would, but over loopback, and only the configured certificate will do.
+void Service::Parts::health(Callback<Result<queue::HealthFacts>> answer) {
+  const auto context = crypto::TlsClientContext::expecting(configuration->tls);
+  std::vector<std::shared_ptr<const delivery::UpstreamSettings>> own;
+  for (const auto& listener : configuration->listeners) {
+    auto peer = std::make_shared<delivery::UpstreamSettings>();
+    peer->name = listener.address.text();
+    peer->host = own_host(listener.address.address);
+    peer->port = listener.address.port;
+    peer->tls = listener.implicit_tls ? smtp::DeliveryTls::implicit : smtp::DeliveryTls::starttls;
+    peer->tls_context = context;
+    own.push_back(std::move(peer));
+  }
+  auto kept = std::make_shared<Callback<Result<queue::HealthFacts>>>(std::move(answer));
+  if (!delivery->ask_health(*loop, std::move(own),
+                            [kept](queue::HealthFacts facts) { (*kept)(std::move(facts)); })) {
+    (*kept)(
+        fail(ErrorKind::busy, "look at the upstreams", "the delivery thread's mailbox is full"));
+  }
 }
 
 }  // namespace postern

@@ -81,6 +81,7 @@ struct Service::Parts {
   void status(Callback<Result<control::StatusFacts>> answer);
   void ask_delivery_facts(control::StatusFacts facts,
                           Callback<Result<control::StatusFacts>> answer);
+  void health(Callback<Result<queue::HealthFacts>> answer);
   void begin_shutdown();
 };
 

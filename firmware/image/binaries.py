@@ -9,7 +9,7 @@ import subprocess
 
 SOURCE = "/build/source"
 BUILD = "/build/out"
-PROGRAMS = ("posternd", "postern", "first-process", "supervisor", "install-update")
+PROGRAMS = ("posternd", "postern", "first-process", "supervisor")
 
 
 def stage_source(repository, root):

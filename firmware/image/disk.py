@@ -8,12 +8,18 @@ import re
 import shutil
 import uuid
 
+import secure_boot
+
 MEGABYTE = 1 << 20
 BLOCK = 4096
-EFI_MEGABYTES, SLOT_MEGABYTES, DATA_MEGABYTES = 96, 16, 64
+# The EFI partition has room for what runs, what is being installed and a dropped update, which holds a root and two kernel
+# images (firmware/update/bundle.hpp says how large each may be; arm64's kernel is not compressed: 41 MB).
+EFI_MEGABYTES, SLOT_MEGABYTES, DATA_MEGABYTES = 208, 16, 64
 TYPES = {"efi": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "linux": "0FC63DAF-8483-4772-8E79-3D69D8477DE4"}
 BOOT = {"amd64": ("x64", "BOOTX64.EFI"), "arm64": ("aa64", "BOOTAA64.EFI")}
-SERIAL = {"amd64": "ttyS0,115200", "arm64": "ttyAMA0,115200"}
+OPTIONS = {"amd64": "console=ttyS0,115200",
+           # Debian's kernel for arm64 puts 64 MB aside for drivers of cameras and screens; on a small box that is all there is.
+           "arm64": "console=ttyAMA0,115200 cma=8M"}
 RELAY_USER = 990  # firmware/init/storage.hpp
 
 
@@ -22,14 +28,18 @@ def identifier(*words):
 
 
 class Disk:
-    def __init__(self, root, architecture, version, source_date):
-        self.root, self.architecture, self.version, self.date = root, architecture, version, source_date
+    def __init__(self, root, architecture, version, source_date, owner=None):
+        self.root, self.architecture, self.version, self.date, self.owner = root, architecture, version, source_date, owner
         self.place = root.path / "build"
         self.environment = {"SOURCE_DATE_EPOCH": str(source_date), "E2FSPROGS_FAKE_TIME": str(source_date),
                             "MTOOLS_SKIP_CHECK": "1"}
 
     def run(self, *command):
         return self.root.run(*command, environment=self.environment)
+
+    def sign(self, name):
+        if self.owner:
+            secure_boot.sign(self.place / name, self.owner, self.date)
 
     def make_root(self, programs, target, release_key):
         """squashfs with its hash tree behind it; returns the kernel's parameters for it."""
@@ -39,7 +49,6 @@ class Disk:
             (tree / name).mkdir(parents=True)
         for source, name in ((programs["supervisor"], "sbin/supervisor"), (programs["posternd"], "usr/sbin/posternd"),
                              (programs["postern"], "usr/bin/postern"),
-                             (programs["install-update"], "usr/sbin/install-update"),
                              (target / "usr/sbin/e2fsck.static", "sbin/e2fsck")):
             shutil.copyfile(source, tree / name)
             (tree / name).chmod(0o755)
@@ -74,7 +83,7 @@ class Disk:
         shutil.copyfile(image, self.place / "vmlinuz")
         shutil.copyfile(target / f"usr/lib/systemd/boot/efi/linux{efi}.efi.stub", self.place / "stub")
         # gpt: a power cut while the data partition grows may tear the front table; its copy is read only when asked for.
-        line = (f"console=tty0 console={SERIAL[self.architecture]} panic=10 gpt lockdown=integrity module.sig_enforce=1 "
+        line = (f"console=tty0 {OPTIONS[self.architecture]} panic=10 gpt lockdown=integrity module.sig_enforce=1 "
                 f"postern.slot={slot} postern.built={self.date} {parameters}")
         (self.place / "os-release").write_text(f"ID=postern\nNAME=Postern\nPRETTY_NAME=Postern {self.version} ({slot})\n"
                                                f"VERSION_ID={self.version}\n"
@@ -82,10 +91,12 @@ class Disk:
                                                f"IMAGE_VERSION={self.date}\n")
         self.run("ukify", "build", "--linux=/build/vmlinuz", "--initrd=/build/initrd.xz", f"--cmdline={line}",
                  "--os-release=@/build/os-release", f"--efi-arch={efi}", "--stub=/build/stub", f"--output=/build/{slot}.efi")
+        self.sign(f"{slot}.efi")
 
     def make_efi_partition(self, target):
         efi, name = BOOT[self.architecture]
         shutil.copyfile(target / f"usr/lib/systemd/boot/efi/systemd-boot{efi}.efi", self.place / "boot.efi")
+        self.sign("boot.efi")
         (self.place / "loader.conf").write_text("timeout 0\neditor no\n")
         (self.place / "efi.img").unlink(missing_ok=True)
         self.run("sh", "-c", f"touch -d @{self.date} /build/boot.efi /build/loader.conf /build/a.efi")

@@ -8,8 +8,10 @@ import shutil
 
 from packages import PackageError
 
-# Loaded before any device is looked at: what no device asks for.
-REQUIRED = ("crc32c_generic", "dm-verity", "squashfs", "ext4", "vfat", "nls_ascii", "nls_cp437", "nls_utf8")
+# Loaded before any device is looked at: what no device asks for, and what a USB stick needs that is plugged in later, when no
+# module can be loaded any more.
+REQUIRED = ("crc32c_generic", "dm-verity", "squashfs", "ext4", "vfat", "nls_ascii", "nls_cp437", "nls_utf8", "sd_mod",
+            "usb-storage", "uas")
 
 
 def module_name(file):

@@ -86,7 +86,8 @@ class Archive:
         found = self._described("tools", self.apt("apt-get", "install", "--yes", "--print-uris", *names))
         targets = []
         for name in wanted["target"]:
-            targets.append(f"{self._real(name) if name.startswith('linux-image') else name}:{self.architecture}")
+            real = self._real(name) if name.startswith("linux-image") else name
+            targets.append(real if ":" in real else f"{real}:{self.architecture}")
         found += self._described("target", self.apt("apt-get", "download", "--print-uris", *targets))
         return sorted(found)
 

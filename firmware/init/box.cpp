@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 
 #include "firmware/init/process.hpp"
@@ -20,8 +21,10 @@ namespace {
 constexpr char box_directory[] = "/data/box";
 constexpr char identity_file[] = "/data/box/identity";
 constexpr char authority_file[] = "/data/box/authority.crt";
-constexpr std::size_t identity_octets = 8;      // boxes of one office are told apart
-constexpr std::size_t selector_digits = 8;      // of the identity, in the names of DKIM keys
+constexpr std::size_t identity_octets = 8;             // boxes of one office are told apart
+constexpr std::size_t selector_digits = 8;             // of the identity, in the names of DKIM keys
+constexpr std::size_t status_bytes_max = 16UZ * 1024;  // of each command; a page or two to read
+constexpr std::chrono::seconds status_time_max{60};
 constexpr char program[] = "/usr/bin/postern";  // runs as root: the authority's key is root's
 
 std::string make_identity() {
@@ -139,15 +142,21 @@ std::string notice_text(const Notice& notice) {
                      notice.box.fingerprint + "\n\n";
   if (!notice.update.empty()) text += "Last update  " + notice.update + "\n\n";
   if (notice.refused)
-    text += "The postern.toml beside this file is refused; POSTERN-PROBLEMS.TXT says why.\n";
+    text +=
+        "The postern.toml that was dropped is refused; POSTERN-PROBLEMS.TXT beside it says why.\n";
   if (!notice.configured) {
     return text +
            "There is no configuration yet, and no port is open. What to do next:\n"
-           "1. Copy postern.toml here, and what it names: users.d, secrets, and tls and dkim\n"
-           "   when you bring keys of your own. Without them the box makes its own.\n"
-           "2. Start the box again. It checks the files, takes them and removes them here.\n";
+           "1. Copy postern.toml here or onto a USB stick (FAT), and what it names: users.d,\n"
+           "   secrets, and tls and dkim when you bring keys of your own. Without them the box\n"
+           "   makes its own.\n"
+           "2. Start the box again, or plug the stick into it. It checks the files, takes them\n"
+           "   and removes them where they were.\n";
   }
-  text += "The box has a configuration. A new postern.toml here takes effect at the next start.\n";
+  text +=
+      "The box has a configuration. A new postern.toml here takes effect at the next start, on a\n"
+      "USB stick (FAT) when it is plugged in. An update is a file postern-update.bundle "
+      "likewise.\n";
   if (!notice.dns_records.empty()) {
     text +=
         "\nWhat to do next: publish these DNS records, so that receivers can check the "
@@ -157,19 +166,49 @@ std::string notice_text(const Notice& notice) {
   return text;
 }
 
-void write_notice(const std::string& place, const Notice& notice) {
+namespace {
+
+// Opened on whatever machine wrote the medium.
+std::string with_carriage_returns(std::string_view lines) {
   std::string text;
-  for (const char c : notice_text(notice)) {
-    if (c == '\n') text += '\r';  // opened on whatever machine wrote the medium
+  for (const char c : lines) {
+    if (c == '\n') text += '\r';
     text += c;
   }
-  const auto write = [&place](const std::string& name, const std::string& content) {
-    const std::string path = place + "/" + name;
-    if (read_file(path) != content && !write_file(path, content))
-      say(name + " could not be written onto the EFI partition");
-  };
-  write("POSTERN.TXT", text);
-  if (const auto authority = read_file(authority_file)) write("POSTERN-CA.CRT", *authority);
+  return text;
+}
+
+void write_onto(const Place& place, const std::string& name, const std::string& content) {
+  const std::string path = place.path + "/" + name;
+  if (read_file(path) != content && !write_file(path, content))
+    say(name + " could not be written onto " + place.name);
+}
+
+}  // namespace
+
+void write_notice(const Place& place, const Notice& notice) {
+  write_onto(place, "POSTERN.TXT", with_carriage_returns(notice_text(notice)));
+  if (const auto authority = read_file(authority_file))
+    write_onto(place, "POSTERN-CA.CRT", *authority);
+}
+
+void write_status(const Place& place, const FeedWatchdog& feed) {
+  const std::string configuration = std::string(configuration_directory) + "/postern.toml";
+  std::string text;
+  for (const std::string_view words : {"status", "queue list"}) {
+    std::vector<std::string> command = {program, "--config", configuration};
+    for (const std::string_view word : split(words, ' ')) command.emplace_back(word);
+    std::string told;
+    // What it cannot tell it says as a sentence, which is as good here.
+    static_cast<void>(run_and_wait(command, 0, &told, feed, status_time_max));
+    if (told.size() > status_bytes_max) told = told.substr(0, status_bytes_max) + "\n(cut here)\n";
+    text += (text.empty() ? "postern " : "\npostern ") + std::string(words) + "\n\n" + told;
+  }
+  write_onto(place, "POSTERN-STATUS.TXT", with_carriage_returns(text));
+}
+
+void leave_problems(const Place& place, const std::string& problems) {
+  write_onto(place, problems_file, with_carriage_returns(problems));
 }
 
 }  // namespace postern::firmware

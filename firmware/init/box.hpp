@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "firmware/init/place.hpp"
+
 namespace postern::firmware {
 
 using FeedWatchdog = std::function<void()>;
@@ -43,8 +45,11 @@ struct Notice {
 };
 [[nodiscard]] std::string notice_text(const Notice& notice);
 
-// POSTERN.TXT and POSTERN-CA.CRT at `place`, written only when they are not so already.
-void write_notice(const std::string& place, const Notice& notice);
+// POSTERN.TXT and POSTERN-CA.CRT, written only when they are not so already.
+void write_notice(const Place& place, const Notice& notice);
+
+// POSTERN-STATUS.TXT: what `postern status` and the start of `postern queue list` say now.
+void write_status(const Place& place, const FeedWatchdog& feed);
 
 // What `postern dkim show` says of the configuration in force.
 [[nodiscard]] std::string dns_records_of(const std::string& directory, const FeedWatchdog& feed);

@@ -1,14 +1,16 @@
-// A configuration dropped on the EFI partition; see storage.hpp.
+// A configuration dropped on the EFI partition or a stick; see storage.hpp.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
 
+#include "firmware/init/drop_files.hpp"
 #include "firmware/init/process.hpp"
 #include "firmware/init/shred.hpp"
 #include "firmware/init/storage.hpp"
@@ -20,10 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char main_file[] = "postern.toml";
-constexpr std::array directories = {"users.d", "tls", "dkim", "secrets"};
-constexpr char problems_file[] = "POSTERN-PROBLEMS.TXT";
-
 bool give(const std::string& path, unsigned mode) {
   return ::chmod(path.c_str(), mode) == 0 && ::chown(path.c_str(), relay_user, relay_user) == 0;
 }
@@ -33,13 +31,12 @@ bool copy_file(const std::string& from, const std::string& to) {
   return content && write_file(to, *content, 0600) && give(to, 0600);
 }
 
+// Users and keys of the configuration in force, which the relay has already judged.
 bool copy_directory(const std::string& from, const std::string& to) {
-  if (::mkdir(to.c_str(), 0700) != 0 && errno != EEXIST) return false;
-  if (!give(to, 0700)) return false;
   for (const std::string& name : directory_names(from)) {
     struct stat facts{};
     const std::string file = from + "/" + name;
-    if (::stat(file.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) &&
+    if (::lstat(file.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) &&
         !copy_file(file, to + "/" + name))
       return false;
   }
@@ -47,19 +44,23 @@ bool copy_directory(const std::string& from, const std::string& to) {
 }
 
 // What was there and is not in the drop stays: a new postern.toml alone keeps users and keys.
-bool copy_configuration(const std::string& from, const std::string& to) {
+bool write_configuration(const std::vector<DropFile>& files, const std::string& to) {
   std::error_code error;
   fs::remove_all(to, error);
   if (::mkdir(to.c_str(), 0700) != 0 || !give(to, 0700)) return false;
-  for (const char* name : directories) {
-    const std::string part = std::string("/") + name;
-    for (const std::string& source : {std::string(configuration_directory), from}) {
-      struct stat facts{};
-      if (::stat((source + part).c_str(), &facts) == 0 && !copy_directory(source + part, to + part))
-        return false;
-    }
+  for (const std::string name : drop_directories) {
+    const std::string old = std::string(configuration_directory) + "/" + name;
+    const bool dropped = std::ranges::any_of(
+        files, [&](const DropFile& file) { return file.name.starts_with(name + "/"); });
+    if (!dropped && ::access(old.c_str(), F_OK) != 0) continue;
+    const std::string part = to + "/" + name;
+    if (::mkdir(part.c_str(), 0700) != 0 || !give(part, 0700) || !copy_directory(old, part))
+      return false;
   }
-  return copy_file(from + "/" + main_file, to + "/" + main_file);
+  return std::ranges::all_of(files, [&](const DropFile& file) {
+    const std::string path = to + "/" + file.name;
+    return write_file(path, file.content, 0600) && give(path, 0600);
+  });
 }
 
 // Completed by what the box makes itself, then judged by the relay.
@@ -67,7 +68,7 @@ bool is_good(const std::string& directory, const Box& box, const FeedWatchdog& f
              std::string& problems) {
   complete_configuration(directory, box, "", feed);
   return run_and_wait(
-             {"/usr/sbin/posternd", "--check-config", "--config", directory + "/" + main_file},
+             {"/usr/sbin/posternd", "--check-config", "--config", directory + "/" + drop_main_file},
              relay_user, &problems, feed) == 0;
 }
 
@@ -84,35 +85,53 @@ bool put_in_force(const std::string& fresh) {
   return true;
 }
 
-void shred_drop(const std::string& place) {
-  for (const char* name : directories) {
+// What was left out of the drop is only removed: its size has no bound, and it was no secret of it.
+void shred_drop(const std::string& place, const std::vector<DropFile>& files,
+                const FeedWatchdog& feed) {
+  for (const DropFile& file : files) {
+    feed();
+    shred(place + "/" + file.name);
+  }
+  for (const char* name : drop_directories) {
     const std::string directory = place + "/" + name;
-    for (const std::string& file : directory_names(directory)) shred(directory + "/" + file);
+    for (const std::string& file : directory_names(directory))
+      ::unlink((directory + "/" + file).c_str());
     ::rmdir(directory.c_str());
   }
-  shred(place + "/" + main_file);
   ::unlink((place + "/" + problems_file).c_str());
   ::sync();
 }
 
-}  // namespace
-
-DropResult take_drop(const std::string& mounted, const Box& box, const FeedWatchdog& feed) {
-  if (::access((mounted + "/" + main_file).c_str(), F_OK) != 0) return DropResult::nothing;
+// Empty when it is in force now, and removed where it was.
+std::string problems_of(const Place& place, const Box& box, const FeedWatchdog& feed) {
+  const auto files = read_drop(place.path);
+  if (!files) return files.error() + "\n";
   const std::string fresh = std::string(configuration_directory) + ".new";
   std::string problems = "the files could not be copied to the data partition; is it full?\n";
-  if (copy_configuration(mounted, fresh) && is_good(fresh, box, feed, problems) &&
-      put_in_force(fresh)) {
-    shred_drop(mounted);
-    say("the dropped configuration is in force; it was removed from the EFI partition");
-    return DropResult::taken;
+  if (write_configuration(*files, fresh) && is_good(fresh, box, feed, problems)) {
+    if (put_in_force(fresh)) {
+      shred_drop(place.path, *files, feed);
+      return {};
+    }
+    problems = "the files could not be put in force on the data partition\n";
   }
   std::error_code error;
   fs::remove_all(fresh, error);
+  return problems;
+}
+
+}  // namespace
+
+DropResult take_drop(const Place& place, const Box& box, const FeedWatchdog& feed) {
+  if (::access((place.path + "/" + drop_main_file).c_str(), F_OK) != 0) return DropResult::nothing;
+  const std::string problems = problems_of(place, box, feed);
+  if (problems.empty()) {
+    say("the dropped configuration is in force; it was removed from " + place.name);
+    return DropResult::taken;
+  }
   say("the dropped configuration is refused; the one in force, if any, stays:");
   for (const std::string_view line : split(problems, '\n')) say(line);
-  if (!write_file(mounted + "/" + problems_file, problems))
-    say("its problems could not be written beside it");
+  leave_problems(place, problems);
   return DropResult::refused;
 }
 

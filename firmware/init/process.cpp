@@ -94,7 +94,7 @@ pid_t launch(const Launch& what) {
 }
 
 int run_and_wait(const std::vector<std::string>& words, unsigned user, std::string* output,
-                 const std::function<void()>& meanwhile) {
+                 const std::function<void()>& meanwhile, std::chrono::seconds time_max) {
   int ends[2] = {-1, -1};
   if (output != nullptr && ::pipe2(ends, O_CLOEXEC) != 0) return -1;
   const pid_t child = launch({words, {"PATH=/usr/sbin:/usr/bin"}, user, false, ends[1]});
@@ -104,8 +104,10 @@ int run_and_wait(const std::vector<std::string>& words, unsigned user, std::stri
   }
   int status = 0;
   bool open = output != nullptr, running = child > 0;
+  const auto deadline = std::chrono::steady_clock::now() + time_max;
   while (open || running) {
     meanwhile();
+    if (running && std::chrono::steady_clock::now() > deadline) ::kill(child, SIGKILL);
     pollfd wanted{ends[0], POLLIN, 0};
     if (open && ::poll(&wanted, 1, turn_milliseconds) > 0) open = take_output(ends[0], *output);
     if (!running) continue;

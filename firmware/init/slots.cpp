@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <string_view>
 
+#include "firmware/init/box.hpp"
 #include "firmware/init/process.hpp"
 #include "firmware/init/system.hpp"
 
@@ -17,8 +19,11 @@ namespace postern::firmware {
 
 namespace {
 
-constexpr char floor_file[] = "/data/box/floor";    // read by install-update too
-constexpr char reason_file[] = "/data/box/reason";  // left by an image that fails its trial
+constexpr char floor_file[] = "/data/box/floor";       // read by `postern update` too
+constexpr char seen_file[] = "/data/box/update-seen";  // the head of the last bundle looked at
+constexpr std::size_t head_bytes = 4096;  // with the whole signature (update/bundle.hpp)
+constexpr std::chrono::minutes install_time_max{30};  // 70 MB from a slow stick to a slow card
+constexpr char reason_file[] = "/data/box/reason";    // left by an image that fails its trial
 
 char other_slot() { return running_slot() == 'a' ? 'b' : 'a'; }
 
@@ -31,6 +36,15 @@ bool replace_file(const std::string& path, const std::string& content) {
   if (write_file(fresh, content, 0600) && ::rename(fresh.c_str(), path.c_str()) == 0) return true;
   say_errno("could not write " + path, errno);
   return false;
+}
+
+std::string head_of(const std::string& path) {
+  std::string head(head_bytes, '\0');
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  const ssize_t count = fd < 0 ? -1 : ::pread(fd, head.data(), head.size(), 0);
+  if (fd >= 0) ::close(fd);
+  head.resize(count < 0 ? 0 : static_cast<std::size_t>(count));
+  return head;
 }
 
 std::int64_t stored_floor() {
@@ -91,7 +105,9 @@ std::optional<std::string> take_failed_update(const std::string& efi_place) {
   const std::string why(trimmed(read_file(reason_file).value_or("")));
   ::unlink(reason_file);
   return "the update in slot " + std::string(1, other_slot()) + " failed three times: " +
-         (why.empty() ? "it never came so far as to say why; its root may be damaged" : why);
+         (why.empty()
+              ? "it never came so far as to say why; it may hang, or its root may be damaged"
+              : why);
 }
 
 void leave_reason(const std::string& why) {
@@ -103,17 +119,24 @@ bool other_slot_is_good(const std::string& efi_place) {
   return image_of(efi_place, other_slot()).state == SlotState::good;
 }
 
-UpdateResult take_update(const std::string& efi_place, const std::function<void()>& feed,
+UpdateResult take_update(const Place& place, bool again, const std::function<void()>& feed,
                          std::string& told) {
-  const std::string file = efi_place + "/" + update_file;
+  const std::string file = place.path + "/" + update_file;
   if (::access(file.c_str(), F_OK) != 0) return UpdateResult::nothing;
+  const std::string head = head_of(file);
+  if (place.stick && !again && !head.empty() && head == read_file(seen_file)) {
+    say("the update on " + place.name + " was looked at before; plug it in anew to try it again");
+    return UpdateResult::nothing;
+  }
   std::string answer;
-  const int code = run_and_wait({"/usr/sbin/install-update", file}, 0, &answer, feed);
-  const std::string words(trimmed(answer));
-  told = code == 0 ? "version " + words + " is installed in slot " + std::string(1, other_slot())
-                   : "the dropped update is refused: " + words;
-  // Taken or not: kept, it would be tried again at every start.
-  if (::unlink(file.c_str()) != 0) say_errno("could not remove " + file, errno);
+  const int code =
+      run_and_wait({"/usr/bin/postern", "update", file}, 0, &answer, feed, install_time_max);
+  told = code == 0 ? "version " + value_behind(answer, "Version ")
+                   : "the dropped update is refused: " + value_behind(answer, "postern: ");
+  if (told.ends_with('.')) told.pop_back();
+  static_cast<void>(replace_file(seen_file, head));
+  if (!place.stick && ::unlink(file.c_str()) != 0) say_errno("could not remove " + file, errno);
+  if (place.stick && code != 0) leave_problems(place, told + "\n");
   ::sync();
   return code == 0 ? UpdateResult::installed : UpdateResult::refused;
 }

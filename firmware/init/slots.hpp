@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "firmware/init/place.hpp"
+
 namespace postern::firmware {
 
 enum class SlotState { absent, good, on_trial, failed };
@@ -26,7 +28,7 @@ struct SlotImage {
 [[nodiscard]] char running_slot();
 
 inline constexpr char kernels_directory[] = "/EFI/Linux";       // below the EFI partition's place
-inline constexpr char update_file[] = "postern-update.bundle";  // dropped on the EFI partition
+inline constexpr char update_file[] = "postern-update.bundle";  // on the EFI partition or a stick
 
 // Renames the running slot's image to its good name and raises the floor below which nothing is
 // installed; true when it is good now.
@@ -43,8 +45,10 @@ void leave_reason(const std::string& why);
 [[nodiscard]] bool other_slot_is_good(const std::string& efi_place);
 
 enum class UpdateResult { nothing, installed, refused };
-// Installs the dropped update. It is removed afterwards, taken or not; `told` says what came of it.
-[[nodiscard]] UpdateResult take_update(const std::string& efi_place,
+// Installs the update that lies there; `told` says what came of it. From the EFI partition it is
+// removed then, taken or not. On a stick it stays, for other boxes, and one that this box looked at
+// before is passed over when `again` is false: it would be tried at every start.
+[[nodiscard]] UpdateResult take_update(const Place& place, bool again,
                                        const std::function<void()>& feed, std::string& told);
 
 }  // namespace postern::firmware

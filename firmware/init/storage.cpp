@@ -12,9 +12,7 @@
 
 #include <array>
 #include <cerrno>
-#include <climits>
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
 #include "firmware/init/partition_table.hpp"
@@ -35,17 +33,8 @@ bool write_at(int fd, const std::vector<std::uint8_t>& bytes, std::uint64_t sect
          ::fsync(fd) == 0;
 }
 
-// /dev/vda5 lies on /dev/vda, /dev/mmcblk0p5 on /dev/mmcblk0: sysfs knows.
-std::string medium_of(const std::string& device) {
-  char resolved[PATH_MAX];
-  if (::realpath(("/sys/class/block/" + device.substr(5)).c_str(), resolved) == nullptr) return {};
-  std::string path = resolved;
-  path.resize(path.rfind('/'));
-  return "/dev/" + path.substr(path.rfind('/') + 1);
-}
-
 void grow_partition(const std::string& device) {
-  const std::string medium = medium_of(device);
+  const std::string medium = "/dev/" + disk_of(device.substr(5));  // of /dev/vda5
   const int fd = ::open(medium.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return say_errno("the medium " + medium, errno);
   std::uint64_t bytes = 0;
@@ -119,7 +108,7 @@ bool open_data(const std::string& device, const FeedWatchdog& feed) {
 }
 
 EfiPartition::EfiPartition() {
-  const std::string device = find_partition("postern-efi");
+  const std::string device = find_partition("postern-efi", own_disk());
   ::mkdir(place_.c_str(), 0700);
   mounted_ = !device.empty() &&
              ::mount(device.c_str(), place_.c_str(), "vfat",

@@ -1,5 +1,5 @@
 // The box's own places: the data partition, grown to the medium, and the configuration dropped on
-// the EFI partition.
+// the EFI partition or a USB stick.
 //
 // Promise: data is mounted nosuid, nodev, noexec after its file system was checked. A dropped
 // configuration takes effect whole or not at all: it is copied beside the one in force, checked by
@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "firmware/init/box.hpp"
+#include "firmware/init/place.hpp"
 
 namespace postern::firmware {
 
@@ -22,9 +23,7 @@ inline constexpr char configuration_directory[] = "/data/config";
 [[nodiscard]] bool open_data(const std::string& device, const FeedWatchdog& feed);
 
 enum class DropResult { nothing, taken, refused };
-// `mounted`: the EFI partition's place.
-[[nodiscard]] DropResult take_drop(const std::string& mounted, const Box& box,
-                                   const FeedWatchdog& feed);
+[[nodiscard]] DropResult take_drop(const Place& place, const Box& box, const FeedWatchdog& feed);
 
 class EfiPartition {  // mounted as long as it lives
  public:

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <cstring>
 
 namespace postern::firmware {
@@ -48,6 +50,7 @@ std::vector<std::string> directory_names(const std::string& path) {
   DIR* directory = ::opendir(path.c_str());
   if (directory == nullptr) return names;
   while (const dirent* entry = ::readdir(directory)) {
+    if (names.size() == directory_names_max) break;
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
   }
@@ -82,12 +85,32 @@ std::optional<std::string> parameter(std::string_view command_line, std::string_
   return std::nullopt;
 }
 
-std::string find_partition(const std::string& name) {
+std::string find_partition(const std::string& name, const std::string& disk) {
   for (const std::string& block : directory_names("/sys/class/block")) {
+    if (!disk.empty() && disk_of(block) != disk) continue;
     const auto facts = read_file("/sys/class/block/" + block + "/uevent");
     if (facts && ("\n" + *facts).find("\nPARTNAME=" + name + "\n") != std::string::npos)
       return "/dev/" + block;
   }
+  return {};
+}
+
+std::string device_path(const std::string& block, const std::string& sys) {
+  char resolved[PATH_MAX];
+  if (::realpath((sys + "/class/block/" + block).c_str(), resolved) == nullptr) return {};
+  return resolved;
+}
+
+std::string disk_of(const std::string& block, const std::string& sys) {
+  std::string path = device_path(block, sys);
+  if (path.empty()) return {};
+  if (::access((path + "/partition").c_str(), F_OK) == 0) path.resize(path.rfind('/'));
+  return path.substr(path.rfind('/') + 1);
+}
+
+std::string own_disk(const std::string& sys) {
+  for (const std::string& block : directory_names(sys + "/class/block/dm-0/slaves"))
+    return disk_of(block, sys);
   return {};
 }
 

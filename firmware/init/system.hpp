@@ -14,10 +14,13 @@ namespace postern::firmware {
 
 inline constexpr std::size_t file_bytes_max = 8U << 20;  // modules.alias of a whole kernel is 3 MB
 
+inline constexpr std::size_t directory_names_max = 4096;  // a FAT directory could hold 65,536
+
 // The whole file, at most file_bytes_max; nothing when it cannot be read.
 [[nodiscard]] std::optional<std::string> read_file(const std::string& path);
 [[nodiscard]] bool write_file(const std::string& path, std::string_view content,
                               unsigned mode = 0644);
+// Sorted; at most directory_names_max of them.
 [[nodiscard]] std::vector<std::string> directory_names(const std::string& path);
 [[nodiscard]] std::vector<std::string_view> split(std::string_view text, char separator);
 [[nodiscard]] std::string_view trimmed(std::string_view text);
@@ -27,8 +30,16 @@ inline constexpr std::size_t file_bytes_max = 8U << 20;  // modules.alias of a w
                                                    std::string_view name);
 
 // The device of the partition with this name in the partition table; empty when there is none
-// (yet).
-[[nodiscard]] std::string find_partition(const std::string& name);
+// (yet). `disk`: looked for there alone when it is not empty, since another medium may hold an
+// image as well.
+[[nodiscard]] std::string find_partition(const std::string& name, const std::string& disk = {});
+
+// Where sysfs has a block device: ".../usb1/1-1/1-1:1.0/host0/…/block/sda/sda1".
+[[nodiscard]] std::string device_path(const std::string& block, const std::string& sys = "/sys");
+// The disk that holds a block device: "vda" of "vda2" and of "vda"; empty when unknown.
+[[nodiscard]] std::string disk_of(const std::string& block, const std::string& sys = "/sys");
+// The disk below the checked root, which is the box's own.
+[[nodiscard]] std::string own_disk(const std::string& sys = "/sys");
 
 // On every active console of the kernel.
 void say(std::string_view sentence);

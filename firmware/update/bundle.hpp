@@ -19,7 +19,7 @@ namespace postern::firmware {
 
 inline constexpr std::size_t bundle_head_bytes_max = 8192;
 inline constexpr std::uint64_t root_bytes_max = 16ULL << 20;    // image/disk.py: a slot
-inline constexpr std::uint64_t kernel_bytes_max = 28ULL << 20;  // three fit the EFI partition
+inline constexpr std::uint64_t kernel_bytes_max = 44ULL << 20;  // four fit the EFI partition
 
 struct BundlePart {
   std::uint64_t bytes = 0;

@@ -63,6 +63,9 @@ void ControlService::answer_line(std::string_view line, Answer answer) {
     case Verb::snapshot:
       answer_snapshot(std::move(answer));
       return;
+    case Verb::health:
+      answer_health(std::move(answer));
+      return;
     case Verb::queue_list:
       answer_list(std::move(answer));
       return;
@@ -108,6 +111,13 @@ void ControlService::answer_status(Answer answer) {
   actions_.status([answer = std::move(answer)](Result<StatusFacts> facts) mutable {
     answer(facts ? encode_success(status_json(*facts))
                  : encode_failure(facts.error().text(), "try again; then look at the log"));
+  });
+}
+
+void ControlService::answer_health(Answer answer) {
+  actions_.health([answer = std::move(answer)](Result<queue::HealthFacts> facts) mutable {
+    answer(facts ? encode_success(health_json(*facts))
+                 : encode_failure(facts.error().text(), "try again in a moment"));
   });
 }
 

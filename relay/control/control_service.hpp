@@ -39,6 +39,7 @@ struct ControlActions {
                      Callback<Result<queue::QueueChangeCount>>)>
       change;
   std::function<void(Callback<Result<std::vector<std::string>>>)> reload;
+  std::function<void(Callback<Result<queue::HealthFacts>>)> health;
 };
 
 class ControlService {
@@ -58,6 +59,7 @@ class ControlService {
   void answer_change(const Request& request, Answer answer);
   void answer_reload(Answer answer);
   void answer_snapshot(Answer answer);
+  void answer_health(Answer answer);
   struct Listing;
   void load_next(const std::shared_ptr<Listing>& listing);
 

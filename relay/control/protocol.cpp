@@ -23,10 +23,11 @@ struct VerbRow {
   Target target;
 };
 
-constexpr std::array<VerbRow, 9> verbs = {
+constexpr std::array<VerbRow, 10> verbs = {
     {{Verb::status, "status", Target::none},
      {Verb::reload, "reload", Target::none},
      {Verb::snapshot, "snapshot", Target::none},
+     {Verb::health, "health", Target::none},
      {Verb::queue_list, "queue-list", Target::none},
      {Verb::queue_show, "queue-show", Target::one},
      {Verb::queue_retry, "queue-retry", Target::one_or_all},

@@ -6,7 +6,7 @@
 //   {"command":"queue-hold","id":"0ABC…"}           -> {"ok":true,"result":{"changed":1}}
 //   {"command":"nonsense"}                          -> {"ok":false,"error":"…","advice":"…"}
 //
-// Commands: status, reload, snapshot (of the queue, for a backup), queue-list, queue-show,
+// Commands: status, reload, health, snapshot (of the queue, for a backup), queue-list, queue-show,
 // queue-retry, queue-hold, queue-release, queue-remove; the queue-* ones that change something take
 // "id" or "all":true. Promise: unknown commands and keys are answered with an error; text from
 // peers is escaped by JSON and again by the command before a terminal sees it. Sharp edge: the
@@ -27,6 +27,7 @@ enum class Verb {
   status,
   reload,
   snapshot,
+  health,
   queue_list,
   queue_show,
   queue_retry,

@@ -55,6 +55,32 @@ Json message_object(const storage::StoredMessage& message) {
   return object;
 }
 
+std::string_view verdict_name(queue::ProbeResult::Verdict verdict) {
+  switch (verdict) {
+    case queue::ProbeResult::Verdict::reached:
+      return "reached";
+    case queue::ProbeResult::Verdict::away:
+      return "away";
+    case queue::ProbeResult::Verdict::faulty:
+      break;
+  }
+  return "faulty";
+}
+
+Json probe_list(const std::vector<queue::ProbeResult>& results) {
+  Json list = Json::array();
+  for (const queue::ProbeResult& result : results) {
+    Json item;
+    item["name"] = result.name;
+    item["host"] = result.host;
+    item["result"] = verdict_name(result.verdict);
+    item["status"] = result.status;
+    item["reason"] = result.reason;
+    list.push_back(std::move(item));
+  }
+  return list;
+}
+
 }  // namespace
 
 std::string status_json(const StatusFacts& facts) {
@@ -100,6 +126,13 @@ std::string reload_json(const std::vector<std::string>& restart_needed) {
 std::string snapshot_json(const std::string& folder) {
   Json object;
   object["folder"] = folder;
+  return write_json(object);
+}
+
+std::string health_json(const queue::HealthFacts& facts) {
+  Json object;
+  object["listeners"] = probe_list(facts.listeners);
+  object["upstreams"] = probe_list(facts.upstreams);
   return write_json(object);
 }
 

@@ -36,6 +36,9 @@ struct StatusFacts {
 [[nodiscard]] std::string reload_json(const std::vector<std::string>& restart_needed);
 // {"folder":"/var/lib/postern/snapshot"}
 [[nodiscard]] std::string snapshot_json(const std::string& folder);
+// {"listeners":[…],"upstreams":[…]}: objects of name, host, result (reached, away, faulty), status,
+// reason.
+[[nodiscard]] std::string health_json(const queue::HealthFacts& facts);
 // {"changed":2,"failed":0}; with failures also "first_failure".
 [[nodiscard]] std::string change_json(const queue::QueueChangeCount& count);
 // One message as an object: id, user, sender, recipients[{address,state,last_reply}], received,

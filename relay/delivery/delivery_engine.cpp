@@ -51,6 +51,7 @@ void DeliveryEngine::start() {
     loop_->run();
     // What lives on the loop goes on its thread, users before what they use.
     attempts_.clear();
+    probes_.clear();
     pools_.clear();
     old_pools_.clear();
     timer_.reset();

@@ -23,6 +23,7 @@
 
 #include "relay/delivery/delivery_attempt.hpp"
 #include "relay/delivery/delivery_settings.hpp"
+#include "relay/delivery/health_probe.hpp"
 #include "relay/delivery/upstream_pool.hpp"
 #include "relay/net/loop.hpp"
 #include "relay/net/resolver.hpp"
@@ -64,6 +65,11 @@ class DeliveryEngine {
   [[nodiscard]] bool ask_change(net::Loop& home, QueueChange change, std::optional<QueueId> id,
                                 Callback<Result<QueueChangeCount>> answer);
   [[nodiscard]] bool ask_facts(net::Loop& home, Callback<DeliveryFacts> answer);
+  // Tries every upstream and every one of `own`, all at once and beside the mail; answered within
+  // probe_time_max. Nothing is sent but EHLO, STARTTLS and QUIT.
+  [[nodiscard]] bool ask_health(net::Loop& home,
+                                std::vector<std::shared_ptr<const UpstreamSettings>> own,
+                                Callback<queue::HealthFacts> answer);
 
  private:
   DeliveryEngine(DeliveryServices services, SettingsSnapshot settings,
@@ -116,6 +122,8 @@ class DeliveryEngine {
       old_pools_;  // of settings before a reload, ending their work
   std::map<QueueId, std::unique_ptr<DeliveryAttempt>> attempts_;
   std::map<std::uint64_t, Change> changes_;
+  std::map<std::uint64_t, std::unique_ptr<HealthProbe>> probes_;
+  std::uint64_t last_probe_ = 0;
   std::uint64_t last_change_ = 0;
   std::set<QueueId> examined_;  // quarantined messages of which it was asked whether a person knows
   AttemptFigures figures_;

@@ -37,4 +37,23 @@ struct DeliveryFacts {
   std::vector<Upstream> upstreams;
 };
 
+// One peer that was tried for the health check: connected to, TLS verified, greeted, left by QUIT.
+struct ProbeResult {
+  enum class Verdict {
+    reached,
+    away,   // no answer, or "not now" by its own word: the network's or the peer's matter
+    faulty  // TLS, its certificate or its SMTP is not what it must be
+  };
+  std::string name;  // the upstream's, or a listener's address
+  std::string host;
+  Verdict verdict = Verdict::away;
+  std::string status;  // enhanced status code of the trouble; empty when reached
+  std::string reason;  // a sentence; empty when reached
+};
+
+struct HealthFacts {
+  std::vector<ProbeResult> listeners;  // our own, over loopback
+  std::vector<ProbeResult> upstreams;
+};
+
 }  // namespace postern::queue

@@ -44,6 +44,11 @@ def host_program(name):
 
 
 class BoxTest(unittest.TestCase):
+    kind = "amd64"  # of the machine, machine.EMULATORS
+
+    def figure(self, what, value):
+        figure(what if self.kind == "amd64" else f"{self.kind}: {what}", value)
+
     @classmethod
     def setUpClass(cls):
         cls.scratch = pathlib.Path(tempfile.mkdtemp(prefix="postern-box-"))
@@ -55,7 +60,7 @@ class BoxTest(unittest.TestCase):
 
     @classmethod
     def start_machine(cls, disk, **settings):
-        machine = Machine(disk, **settings)
+        machine = Machine(disk, **{"kind": cls.kind, **settings})
         machine.start()
         cls.addClassCleanup(machine.pull_the_plug)
         return machine

@@ -24,14 +24,26 @@ SECONDS_MAX = 300  # for one thing to happen; an emulated boot takes 20 s on an 
 MEMORY_MEGABYTES = 192  # with 128 the kernel's EFI stub finds no room to unpack the kernel beside OVMF; with 160 it does
 MEGABYTE = 1 << 20
 EFI_AT = 1 * MEGABYTE  # firmware/image/disk.py: the partitions begin behind the first megabyte, without gaps
-EFI_BYTES = 96 * MEGABYTE
+EFI_BYTES = 208 * MEGABYTE
+STICK_MEGABYTES = 128
 ROOT_A_AT = EFI_AT + EFI_BYTES
-OVMF = pathlib.Path("/usr/share/OVMF")
+EMULATORS = {
+    "amd64": ["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
+    # With SMM, so that only the firmware itself can write the variables that hold the enrolled keys.
+    "amd64 secure boot": ["qemu-system-x86_64", "-M", "q35,smm=on", "-cpu", "max",
+                          "-global", "driver=cfi.pflash01,property=secure,value=on"],
+    "arm64": ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"],
+}
+FIRMWARE = {  # its code, and its variables at the first start; for Secure Boot with Debian's snakeoil key enrolled
+    "amd64": ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    "amd64 secure boot": ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"),
+    "arm64": ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
+}
 
 
 def run(*command, **settings):
-    done = subprocess.run([str(word) for word in command], capture_output=True, check=False, stdin=subprocess.DEVNULL,
-                          timeout=SECONDS_MAX, **settings)
+    settings = settings if "input" in settings else {"stdin": subprocess.DEVNULL} | settings
+    done = subprocess.run([str(word) for word in command], capture_output=True, check=False, timeout=SECONDS_MAX, **settings)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -44,41 +56,76 @@ def free_port():
     raise AssertionError("no port between 20000 and 32000 is free")
 
 
-class Disk:
-    """A copy of the image, optionally on a larger medium."""
+class Fat:
+    """A FAT file system inside a file, by mtools."""
 
-    def __init__(self, image, file, megabytes=None):
-        self.file = pathlib.Path(file)
-        run("cp", "--sparse=always", image, self.file)
-        if megabytes:
-            with open(self.file, "r+b") as disk:
-                disk.truncate(megabytes * MEGABYTE)
-        self._efi = f"{self.file}@@{EFI_AT}"
+    def __init__(self, file, at, octets):
+        self.file, self._at, self._octets = pathlib.Path(file), at, octets
+        self._fat = f"{self.file}@@{at}"
 
     def drop(self, files):
-        """{path on the EFI partition: octets}"""
+        """{path: octets}"""
         with tempfile.TemporaryDirectory() as scratch:
             for name, content in files.items():
                 directory, _, _ = name.rpartition("/")
-                if directory and directory not in self.efi_names():
-                    run("mmd", "-i", self._efi, f"::{directory}")
+                above, _, last = directory.rpartition("/")
+                if directory and last not in self.names(above):
+                    run("mmd", "-i", self._fat, f"::{directory}")
                 source = pathlib.Path(scratch) / "file"
                 source.write_bytes(content)
-                run("mcopy", "-o", "-i", self._efi, source, f"::{name}")
+                run("mcopy", "-o", "-i", self._fat, source, f"::{name}")
 
-    def efi_names(self, directory=""):
-        """Names in a directory of the EFI partition; its top when none is given."""
-        listed = run("mdir", "-b", "-i", self._efi, f"::/{directory}", text=True)
+    def remove(self, name):
+        run("mdel", "-i", self._fat, f"::{name}")
+
+    def names(self, directory=""):
+        """Names in a directory; in the top one when none is given."""
+        listed = run("mdir", "-b", "-i", self._fat, f"::/{directory}", text=True)
         return [line.strip("/").rpartition("/")[2] for line in listed.splitlines()]
 
-    def efi_file(self, name):
-        return run("mtype", "-i", self._efi, f"::{name}")
+    def content(self, name):
+        return run("mtype", "-i", self._fat, f"::{name}")
 
-    def efi_holds(self, octets):
-        """Whether the octets stand anywhere on the EFI partition, in a file or not."""
-        with open(self.file, "rb") as disk:
-            disk.seek(EFI_AT)
-            return octets in disk.read(EFI_BYTES)
+    def holds(self, octets):
+        """Whether the octets stand anywhere in it, in a file or not."""
+        with open(self.file, "rb") as file:
+            file.seek(self._at)
+            return octets in file.read(self._octets)
+
+
+class Stick(Fat):
+    """A USB stick: one FAT partition, or the file system alone where `partition` is False."""
+
+    def __init__(self, file, megabytes=STICK_MEGABYTES, partition=True):
+        at = MEGABYTE if partition else 0
+        super().__init__(file, at, megabytes * MEGABYTE - at)
+        with open(self.file, "wb") as stick:
+            stick.truncate(megabytes * MEGABYTE)
+        if partition:
+            run("/sbin/sfdisk", "--quiet", self.file, input=b"label: dos\nstart=2048, type=c\n")
+        run("mformat", "-i", self._fat, "-T", self._octets // 512, "-h", 64, "-s", 32, "::")
+
+
+class Disk(Fat):
+    """A copy of the image, optionally on a larger medium; without an image the file as it is."""
+
+    def __init__(self, image, file, megabytes=None):
+        super().__init__(file, EFI_AT, EFI_BYTES)
+        if image:
+            run("cp", "--sparse=always", image, self.file)
+        if megabytes:
+            with open(self.file, "r+b") as disk:
+                disk.truncate(megabytes * MEGABYTE)
+
+    # Of the EFI partition.
+    efi_names, efi_file, efi_holds = Fat.names, Fat.content, Fat.holds
+
+    def put_into_slot_a(self, parts):
+        """What firmware/build left beside an image, in place of the image's own."""
+        with open(self.file, "r+b") as disk:
+            disk.seek(ROOT_A_AT)
+            disk.write((parts / "root.img").read_bytes())
+        self.drop({"EFI/Linux/postern-a+3.efi": (parts / "a.efi").read_bytes()})
 
     def partitions(self):
         """As sfdisk reads the table: [{name, start, size, …}] in sectors."""
@@ -96,8 +143,10 @@ class Disk:
 
 
 class Machine:
-    def __init__(self, disk, architecture="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False):
-        self.disk, self.architecture, self.memory, self.clock = disk, architecture, memory_megabytes, clock
+    def __init__(self, disk, kind="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False,
+                 write_log=None):
+        self.disk, self.kind, self.memory, self.clock = disk, kind, memory_megabytes, clock
+        self.write_log = write_log  # a file that gets all that is written to the disk, for write_log.py
         self._on_restart = [] if restarts else ["-no-reboot"]
         self.ports = {guest: free_port() for guest in forwarded}
         self._scratch = None
@@ -118,20 +167,34 @@ class Machine:
     def start(self):
         self._scratch = tempfile.TemporaryDirectory(prefix="postern-machine-")
         scratch = pathlib.Path(self._scratch.name)
-        shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", scratch / "vars.fd")
+        code, variables = FIRMWARE[self.kind]
+        shutil.copyfile(variables, scratch / "vars.fd")
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.ports.items())
         self._console, self._ended, self.begun = b"", False, time.monotonic()
         self._process = subprocess.Popen(
-            ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "2", "-m", str(self.memory),
+            [*EMULATORS[self.kind], "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self.memory),
              "-nodefaults", "-no-user-config", *self._on_restart, "-display", "none", "-serial", "stdio", "-rtc", f"base={self.clock}",
-             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
+             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
              "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
-             "-drive", f"if=virtio,format=raw,file={self.disk.file}",
+             *self._drive(),
              "-nic", f"user,model=virtio-net-pci{forwards}",
              "-device", "virtio-rng-pci", "-device", "i6300esb", "-device", "virtio-balloon-pci,id=balloon",
+             "-device", "qemu-xhci,id=usb",
              "-qmp", f"unix:{scratch}/qmp,server=on,wait=off"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         threading.Thread(target=self._read_console, args=(self._process,), daemon=True).start()
+
+    def _drive(self):
+        if not self.write_log:
+            return ["-drive", f"if=virtio,format=raw,file={self.disk.file}"]
+        pathlib.Path(self.write_log).write_bytes(b"")
+        # Without a real sync of the host's files a flush is logged in the moment it is asked for. The filter mixes up a write of
+        # zeros with what comes at the same time, and fails at a request of more than 1022 pieces (UIO_MAXIOV, two are its own):
+        # up to 32 are merged, and each has two pieces less than the queue is long.
+        settings = (f"virtio-blk-device.{each}" for each in ("write-zeroes=off", "discard=off", "queue-size=32"))
+        return ["-drive", f"if=virtio,driver=blklogwrites,file.driver=file,file.filename={self.disk.file},file.cache.no-flush=on,"
+                          f"log.driver=file,log.filename={self.write_log},log.cache.no-flush=on",
+                *(word for each in settings for word in ("-global", each))]
 
     def _read_console(self, process):
         while octets := process.stdout.read1(4096):
@@ -182,6 +245,34 @@ class Machine:
     def restart(self):
         self.pull_the_plug()
         self.start()
+
+    def plug(self, stick):
+        """Until it is pulled, or the plug of the whole machine is."""
+        with self._monitor() as ask:
+            ask("blockdev-add", **{"driver": "raw", "node-name": "stick", "file": {"driver": "file", "filename": str(stick.file)}})
+            ask("device_add", driver="usb-storage", id="plugged", bus="usb.0", drive="stick")
+
+    def pull(self):
+        with self._monitor() as ask:
+            ask("device_del", id="plugged")
+            self.wait_until(lambda: self._goes_away(ask), "the stick is gone")
+
+    @staticmethod
+    def _goes_away(ask):
+        try:
+            ask("blockdev-del", **{"node-name": "stick"})
+        except AssertionError:  # still in use
+            return False
+        return True
+
+    @staticmethod
+    def wait_until(true, what, seconds=SECONDS_MAX):
+        """For what no sentence on the console tells; looks twice a second."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {seconds} s: {what}")
+            time.sleep(0.5)
 
     def answer_at(self, port, tls=None, seconds=30, name="localhost"):
         """What a guest's port says first; None when nothing listens there (the emulator takes the connection and drops it)."""

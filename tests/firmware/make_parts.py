@@ -1,8 +1,15 @@
 #!/usr/bin/python3
-"""Makes the parts of an update that fails, out of what firmware/build left: make_parts.py damaged|failing FROM TO
+"""Makes the parts of an update out of what firmware/build left: make_parts.py KIND FROM TO SECONDS RELEASE-KEY [KEY CERTIFICATE]
 
-Run as root, because it works in the build's unpacked tools. "damaged": one bit of the root is another, so that dm-verity
-refuses it. "failing": a program that only ends stands in the relay's place. TO's kernel images carry FROM's date.
+Run as root, because it works in the build's unpacked tools. The update is SECONDS younger than FROM and signed with the owner's
+KEY when there is one. The kinds:
+  good
+  damaged  one bit of the root is another, so that dm-verity refuses it
+  failing  a program that only ends stands in the relay's place
+  silent   one that says it is ready and alive, and never listens
+  stuck    one that says it is ready and alive once, and never again
+  odd-tls  the relay with another label in its TLS 1.3 key schedule: it understands itself, and nobody else
+  hanging  a program that hangs stands in the supervisor's place
 """
 
 import json
@@ -17,6 +24,7 @@ sys.dont_write_bytecode = True
 import binaries
 import disk
 import root
+import secure_boot
 
 
 def damage(parts):
@@ -25,14 +33,39 @@ def damage(parts):
     (parts / "root.img").write_bytes(content)
 
 
-def put_failing_relay(parts):
-    facts = json.loads((parts / "facts.json").read_text())
+def stand_in(tools, *flags):
+    shutil.copyfile(pathlib.Path(__file__).with_name("stand_in.cpp"), tools.path / "build/stand_in.cpp")
+    name = "stand-in" + "".join(flags)
+    tools.run("g++", "-std=c++23", "-O1", "-static", "-s", *flags, "-o", f"/build/{name}", "/build/stand_in.cpp")
+    return tools.path / "build" / name
+
+
+def with_odd_label(tools, relay):
+    """RFC 8446 section 7.1: both ends derive the traffic keys under this label."""
+    content = relay.read_bytes()
+    if content.count(b"s hs traffic") != 1:
+        raise ValueError("the relay holds the label of TLS 1.3 another number of times than once")
+    odd = tools.path / "build/odd-relay"
+    odd.write_bytes(content.replace(b"s hs traffic", b"S hs traffic"))
+    return odd
+
+
+def make(facts, kind, release_key, owner, parts):
     tools = root.Root(REPOSITORY / "build/firmware" / facts["architecture"] / "tools")
     place = tools.path / "build"
     programs = {name: place / f"stripped-{name}" for name in binaries.PROGRAMS}
-    programs["posternd"] = programs["install-update"]  # without a file named it ends with code 1
-    image = disk.Disk(tools, facts["architecture"], facts["version"], facts["built"])
-    parameters = image.make_root(programs, place / "target", None)
+    if kind == "failing":
+        programs["posternd"] = programs["postern"]  # without a command it ends with code 2
+    elif kind == "silent":
+        programs["posternd"] = stand_in(tools, "-DFEEDS")
+    elif kind == "stuck":
+        programs["posternd"] = stand_in(tools)
+    elif kind == "odd-tls":
+        programs["posternd"] = with_odd_label(tools, programs["posternd"])
+    elif kind == "hanging":
+        programs["supervisor"] = stand_in(tools)
+    image = disk.Disk(tools, facts["architecture"], facts["version"], facts["built"], owner)
+    parameters = image.make_root(programs, place / "target", release_key)
     for slot in "ab":
         image.make_kernel_image(slot, place / "kernel", place / "target", parameters)
     for name in ("root.img", "a.efi", "b.efi"):
@@ -40,10 +73,15 @@ def put_failing_relay(parts):
 
 
 def main():
-    kind, source, target = sys.argv[1:]
+    kind, source, target, seconds, release_key, *owner = sys.argv[1:]
+    facts = json.loads((pathlib.Path(source) / "facts.json").read_text())
+    facts["built"] += int(seconds)
     parts = pathlib.Path(target)
-    shutil.copytree(source, parts)
-    {"damaged": damage, "failing": put_failing_relay}[kind](parts)
+    parts.mkdir()
+    (parts / "facts.json").write_text(json.dumps(facts))
+    make(facts, kind, release_key, secure_boot.Owner(*owner) if owner else None, parts)
+    if kind == "damaged":
+        damage(parts)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 
 import relay as relays
-from box import BoxTest, UPSTREAM_PASSWORD, figure, seconds_to_ready
+from box import BoxTest, UPSTREAM_PASSWORD, seconds_to_ready
 
 IDLE_CLIENTS = 100
 MEMORY_MEGABYTES_MAX = 64
@@ -51,7 +51,7 @@ class ADroppedConfiguration(BoxTest):
 
     def test_it_is_ready_in_time_and_within_its_memory_with_idle_clients(self):
         ready = seconds_to_ready(self.machine.console())
-        figure("kernel's start to ready for mail, s", f"{ready:.1f}")
+        self.figure("kernel's start to ready for mail, s", f"{ready:.1f}")
         context, clients = self.trusting(self.authority.ca_file), []
         try:
             before, _ = self.machine.memory_used()
@@ -63,8 +63,8 @@ class ADroppedConfiguration(BoxTest):
         finally:
             for client in clients:
                 client.close()
-        figure("memory in use, no client, MB", f"{before / 1e6:.1f}")
-        figure(f"memory in use, {IDLE_CLIENTS} idle TLS clients, MB (of {total / 1e6:.0f})", f"{used / 1e6:.1f}")
+        self.figure("memory in use, no client, MB", f"{before / 1e6:.1f}")
+        self.figure(f"memory in use, {IDLE_CLIENTS} idle TLS clients, MB (of {total / 1e6:.0f})", f"{used / 1e6:.1f}")
         self.assertLess(used / 1e6, MEMORY_MEGABYTES_MAX)
         self.assertLess(ready, READY_SECONDS_MAX)
 

@@ -1,12 +1,20 @@
-"""Updates dropped on the EFI partition: a good one is tried and kept, every other leads back to what ran before."""
+"""Configurations and updates from USB sticks and the EFI partition: a good update is tried and kept, every other leads back."""
 
+import contextlib
 import os
 import pathlib
 import re
+import time
 
-from box import BoxTest, figure
+import power_cuts
+from box import BoxTest, UPSTREAM_PASSWORD
+from machine import Disk, Machine, Stick
+from power_cuts import Bootable, EFI, PowerCuts
 
 BUNDLE = "postern-update.bundle"
+PROBLEMS = "POSTERN-PROBLEMS.TXT"
+STICK_TOLD = "POSTERN.TXT on the USB stick says"
+POWER_CUT_STATES, BOOTED_STATES = 120, 6
 
 
 def bundle(name):
@@ -19,50 +27,154 @@ def parts_at(content):
     return len(line) + 1 + sum(int(word) for word in line.split()[2:])
 
 
+def image_in_bundle(content):
+    """For slot b, as Bootable knows images."""
+    parts = {words[0]: words[1:] for words in map(str.split, content[:parts_at(content)].decode(errors="replace").splitlines())}
+    return parts["kernel-b"][1], int(parts["root"][0]), parts["root"][1]
+
+
 class UpdateTest(BoxTest):
+    """A box that got its configuration from a stick while it ran."""
+
+    logged = False  # whether what it writes to its medium is, for power cuts
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.upstream = cls.start_upstream()
         cls.disk = cls.new_disk()
-        cls.disk.drop(cls.configuration_files(cls.upstream))
-        cls.machine = cls.start_machine(cls.disk, restarts=True)
+        cls.files = cls.configuration_files(cls.upstream)
+        cls.stick = Stick(cls.scratch / "configuration.img")
+        cls.stick.drop(cls.files)
+        cls.secrets_stood_there = cls.stick.holds(UPSTREAM_PASSWORD.encode())
+        cls.cuts = PowerCuts(cls.disk, cls.scratch) if cls.logged else None
+        cls.machine = cls.start_machine(cls.disk, restarts=True, write_log=cls.cuts and cls.cuts.log_file)
+        cls.machine.wait_for("no configuration yet")
+        cls.machine.plug(cls.stick)
+        cls.machine.wait_for("the dropped configuration is in force; it was removed from the USB stick")
         cls.machine.wait_for("slot a passed its trial")
+        cls.machine.wait_for(STICK_TOLD)
 
     def start_with(self, content):
         self.machine.pull_the_plug()
         self.disk.drop({BUNDLE: content})
         self.machine.start()
 
+    def plug_in(self, name, files, **settings):
+        """Another stick in place of the one that is there."""
+        self.machine.pull()
+        stick = Stick(self.scratch / f"{name}.img", **settings)
+        stick.drop(files)
+        self.machine.plug(stick)
+        return stick
+
     def kernels(self):
         return sorted(name for name in self.disk.efi_names("EFI/Linux") if name.endswith(".efi"))
 
 
 class AnUpdate(UpdateTest):
-    def test_a_forged_one_is_refused_and_a_good_one_is_tried_and_kept(self):
-        good = bundle("good")
+    """One test, because each step begins with the box that the one before left."""
+
+    logged = True
+
+    def says(self, stick, name, words):
+        with contextlib.suppress(AssertionError, UnicodeDecodeError):  # the box may be writing it
+            return words in stick.content(name).decode()
+        return False
+
+    def wait_for_word_on(self, stick, name, words):
+        self.machine.wait_until(lambda: self.says(stick, name, words), f"'{words}' in {name} on the stick")
+
+    def check_the_configuration_stick(self):
+        self.assertTrue(self.secrets_stood_there)
+        left = {name.lower() for name in self.stick.names()}
+        self.assertEqual(left, {"postern.txt", "postern-ca.crt", "postern-status.txt"})
+        self.assertFalse(self.stick.holds(UPSTREAM_PASSWORD.encode()))
+        self.assertFalse(self.stick.holds(self.files["tls/relay.key"].splitlines()[1]))
+        self.assertIn(b"10.0.2.15", self.stick.content("POSTERN.TXT"))
+        told = self.stick.content("POSTERN-STATUS.TXT").decode()
+        self.assertIn("[::]:465", told)
+        self.assertRegex(told, r"Slot +a, ")
+        self.assertIn("postern queue list", told)
+        self.submit(self.machine, self.authority.ca_file, "by a stick's configuration")
+        self.upstream.wait(1, 120)
+
+    def check_that_bad_things_are_refused(self, good):
         forged = bytearray(good)
         forged[parts_at(good) + 1000] ^= 1
-        self.start_with(bytes(forged))
-        self.machine.wait_for("the dropped update is refused: check the update: its root is not what the signed manifest names")
-        self.machine.wait_for("ready to accept mail")
+        stick = self.plug_in("forged", {BUNDLE: bytes(forged)}, partition=False)
+        refused = "the dropped update is refused: check the update: its root is not what the signed manifest names"
+        self.machine.wait_for(refused)
+        self.wait_for_word_on(stick, "POSTERN.TXT", refused)
+        self.assertIn(refused, stick.content(PROBLEMS).decode())
+        stick = self.plug_in("bad", {"postern.toml": self.files["postern.toml"].replace(b'"implicit"', b'"maybe"')})
+        self.machine.wait_for("the dropped configuration is refused")
+        self.wait_for_word_on(stick, "POSTERN.TXT", "is refused; POSTERN-PROBLEMS.TXT")
+        self.assertRegex(stick.content(PROBLEMS).decode(), r"postern\.toml:\d+:\d+: tls is \"maybe\"")
         self.assertEqual(self.kernels(), ["postern-a.efi"])
-        self.assertNotIn(BUNDLE, self.disk.efi_names())
 
-        self.start_with(good)
+    def test_sticks_bring_a_configuration_and_an_update_that_is_tried_and_kept(self):
+        good = bundle("good")
+        self.check_the_configuration_stick()
+        self.check_that_bad_things_are_refused(good)
+
+        begun = self.cuts.log_bytes()
+        stick = self.plug_in("good", {BUNDLE: good})
         self.machine.wait_for("is installed in slot b")
         self.machine.wait_for("slot b is on trial")
         console = self.machine.wait_for("slot b passed its trial")
-        figure("restart into an update, ready for mail, s", re.findall(r"ready to accept mail ([0-9.]+) s", console)[-1])
+        self.figure("restart into an update, ready for mail, s", re.findall(r"ready to accept mail ([0-9.]+) s", console)[-1])
+        self.assertRegex(console, r"listener \[::\]:465 +good")
+        self.assertRegex(console, r"upstream provider +reached")
+        # It stays on the stick for other boxes; this one must not take it again.
+        self.machine.wait_for("the update on the USB stick was looked at before")
+        self.wait_for_word_on(stick, "POSTERN-STATUS.TXT", "Last update    slot b passed its trial")
+        self.assertRegex(stick.content("POSTERN-STATUS.TXT").decode(), r"Slot +b, good")
         self.submit(self.machine, self.authority.ca_file, "after the update")
-        self.assertIn(b"after the update", self.upstream.wait(1, 120)[-1].content)
-        self.machine.pull_the_plug()
+        self.assertIn(b"after the update", self.upstream.wait(2, 120)[-1].content)
+        self.cuts.finish(self.machine)
         self.assertEqual(self.kernels(), ["postern-a.efi", "postern-b.efi"])
+        self.no_power_cut_leaves_an_unbootable_box(good, begun)
 
         self.start_with(good)
         self.machine.wait_for("slot b is good")
         self.machine.wait_for("it is not newer than what this box runs or ran")
         self.machine.pull_the_plug()
+        self.assertNotIn(BUNDLE, self.disk.efi_names())
+
+    def no_power_cut_leaves_an_unbootable_box(self, content, log_bytes):
+        begun = time.monotonic()
+        before = Disk(None, self.cuts.before)
+        bootable = Bootable(before, {"a": Bootable.image_in(before, "a"), "b": image_in_bundle(content)})
+        chosen = self.cuts.log.cuts(POWER_CUT_STATES, power_cuts.SEED, [EFI, bootable.roots["b"]], begin=log_bytes)
+        self.cuts.examine(chosen, bootable.regions, bootable.check)
+        self.figure("power cuts while an update is written, states", len(chosen))
+        self.figure("these states checked in, s", f"{time.monotonic() - begun:.0f}")
+
+
+class PowerCutsOfAnUpdate(UpdateTest):
+    long = True
+
+    def test_a_box_that_lost_its_power_goes_on_with_its_update(self):
+        """The image itself on some media. Since the bundle on the EFI partition goes last, slot b runs in the end."""
+        self.machine.pull_the_plug()
+        self.disk.drop({BUNDLE: bundle("good")})
+        cuts = PowerCuts(self.disk, self.scratch)
+        self.machine.write_log = cuts.log_file
+        self.machine.start()
+        self.machine.wait_for("slot b passed its trial")
+        cuts.finish(self.machine)
+        whole = [(0, os.path.getsize(self.disk.file))]
+
+        def check(_, disk, place):
+            with Machine(disk, restarts=True) as machine:
+                if "slot b is on trial" in machine.wait_for("slot b is "):
+                    machine.wait_for("slot b passed its trial")
+                machine.wait_for("ready to accept mail")
+
+        chosen = cuts.log.cuts(BOOTED_STATES, power_cuts.SEED, [EFI])
+        cuts.examine(chosen, whole, check)
+        self.figure("power cuts of an update, started again in the emulator", len(chosen))
 
 
 class AFailingUpdate(UpdateTest):
@@ -71,9 +183,9 @@ class AFailingUpdate(UpdateTest):
     def back_in_slot_a(self, name, *reasons):
         self.start_with(bundle(name))
         self.machine.wait_for("is installed in slot b")
-        told = self.machine.wait_for("the update in slot b failed three times", 900)
-        told = self.machine.wait_for("POSTERN.TXT on the EFI partition says", 900)
-        notice = self.disk.efi_file("POSTERN.TXT").decode()
+        self.machine.wait_for("the update in slot b failed three times", 1800)
+        self.machine.wait_until(lambda: "failed three times" in self.disk.efi_file("POSTERN.TXT").decode(), "POSTERN.TXT says so")
+        told, notice = self.machine.console(), self.disk.efi_file("POSTERN.TXT").decode()
         for reason in ("failed three times", *reasons):
             self.assertIn(reason, notice)
         self.assertEqual(self.kernels(), ["postern-a.efi"])
@@ -89,3 +201,45 @@ class AFailingUpdate(UpdateTest):
     def test_a_relay_that_does_not_run_leads_back_with_the_reason(self):
         told = self.back_in_slot_a("failing", "the relay ended with code")
         self.assertEqual(told.count("this slot fails its trial"), 3)
+
+    def test_a_relay_that_never_does_tls_leads_back_with_the_reason(self):
+        told = self.back_in_slot_a("silent", "not healthy: ")
+        self.assertEqual(told.count("this slot fails its trial"), 3)
+
+    def test_a_relay_whose_tls_only_itself_understands_leads_back_with_the_reason(self):
+        told = self.back_in_slot_a("odd-tls", "not healthy: upstream provider: ")
+        self.assertRegex(told, r"listener \[::\]:465 +good")
+        self.assertEqual(told.count("this slot fails its trial"), 3)
+
+    def test_a_box_that_hangs_is_reset_by_its_watchdog_and_led_back(self):
+        told = self.back_in_slot_a("hanging", "it may hang")
+        self.assertEqual(told.count("this slot fails its trial"), 0)
+
+
+class ARelayThatDoesNotRun(BoxTest):
+    """On a box that has no other slot to go back to."""
+    long = True
+
+    def start_with(self, kind):
+        self.upstream = self.start_upstream()
+        disk = self.new_disk(name=kind)
+        disk.put_into_slot_a(pathlib.Path(os.environ["POSTERN_BUNDLES"]) / f"{kind}.parts")
+        disk.drop(self.configuration_files(self.upstream))
+        return self.start_machine(disk)
+
+    def test_one_that_hangs_is_ended_and_started_again(self):
+        machine = self.start_with("stuck")
+        machine.wait_for("the relay makes no progress; it is ended and started again")
+        machine.wait_for("the relay ended by signal 9; started again in 1 s")
+        machine.pull_the_plug()
+
+    def test_one_that_ends_again_and_again_leads_to_safe_mode_and_a_new_configuration_out_of_it(self):
+        machine = self.start_with("failing")
+        machine.wait_for("safe mode, no relay for 1800 s", 600)
+        stick = Stick(self.scratch / "safe.img")
+        stick.drop({"postern.toml": self.configuration_text(self.upstream, tls_files=False).encode()})
+        begun = len(machine.console())
+        machine.plug(stick)
+        machine.wait_for("the dropped configuration is in force")
+        machine.wait_until(lambda: "the relay ended with code 2" in machine.console()[begun:], "the relay is started anew")
+        machine.pull_the_plug()

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "backup_words.hpp"
+#include "box_commands.hpp"
 #include "dkim_commands.hpp"
+#include "health_command.hpp"
 #include "queue_commands.hpp"
 #include "relay/config/problems.hpp"
 #include "relay/config/words.hpp"
@@ -36,6 +38,8 @@ struct Words {
   bool all = false;
   DkimOrder dkim;
   CertificateOrder certificate;
+  HealthOrder health;
+  std::string update_file;
   std::function<Outcome<>()> run;
 };
 
@@ -159,6 +163,17 @@ void add_other_commands(CLI::App& app, Words& words) {
   app.add_subcommand("status", "show the running relay")->callback([&words] {
     words.run = [&words] { return show_status(words.configuration); };
   });
+  CLI::App* health =
+      app.add_subcommand("health", "try the relay's own listeners and its upstreams");
+  health->add_option("--note", words.health.note, "keep the upstreams' faults in this file");
+  health->add_option("--known", words.health.known, "faults kept so before do not count");
+  health->callback([&words] {
+    words.run = [&words] { return check_health(words.configuration, words.health); };
+  });
+  CLI::App* update = app.add_subcommand("update", "install an update into a box's other slot");
+  update->add_option("FILE", words.update_file, "a signed bundle")->required();
+  update->callback(
+      [&words] { words.run = [&words] { return install_update(words.update_file); }; });
   app.add_subcommand("check", "check the configuration; no relay needed")->callback([&words] {
     words.run = [&words] { return check_configuration(words.configuration); };
   });

@@ -5,7 +5,6 @@
 #include <pwd.h>
 #include <sys/stat.h>
 
-#include <chrono>
 #include <utility>
 
 #include "relay/config/configuration.hpp"
@@ -16,8 +15,6 @@ namespace postern::tools {
 
 namespace {
 
-// A reload reads keys and users; a list reads the queue. Nobody waits longer at a terminal.
-constexpr Duration answer_timeout = std::chrono::seconds(30);
 // A queue of many GiB is copied on a slow medium while mail goes on.
 constexpr Duration snapshot_timeout = std::chrono::hours(1);
 
@@ -72,8 +69,9 @@ Asked ask(const std::string& configuration_path, const control::Request& request
 
 }  // namespace
 
-Outcome<Json> ask_relay(const std::string& configuration_path, const control::Request& request) {
-  return ask(configuration_path, request).outcome;
+Outcome<Json> ask_relay(const std::string& configuration_path, const control::Request& request,
+                        Duration timeout) {
+  return ask(configuration_path, request, timeout).outcome;
 }
 
 Outcome<std::optional<std::string>> ask_snapshot(const std::string& configuration_path) {

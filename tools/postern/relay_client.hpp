@@ -4,17 +4,23 @@
 // socket is used, never the queue's files: a second process in the database would endanger it.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
 #include "output.hpp"
+#include "relay/base/clock.hpp"
 #include "relay/control/protocol.hpp"
 
 namespace postern::tools {
 
+// A reload reads keys and users; a list reads the queue. Nobody waits longer at a terminal.
+inline constexpr Duration answer_timeout = std::chrono::seconds(30);
+
 // The result of a request that succeeded.
 [[nodiscard]] Outcome<Json> ask_relay(const std::string& configuration_path,
-                                      const control::Request& request);
+                                      const control::Request& request,
+                                      Duration timeout = answer_timeout);
 
 // The folder of a snapshot of the queue that the relay made; nothing when it is not running.
 [[nodiscard]] Outcome<std::optional<std::string>> ask_snapshot(

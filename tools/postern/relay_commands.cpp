@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "box_commands.hpp"
 #include "relay/config/check.hpp"
 #include "relay/config/configuration.hpp"
 #include "relay_client.hpp"
@@ -124,6 +125,7 @@ Outcome<> show_status(const std::string& configuration_path) {
         readable_lines(problem));
   }
   report.json = std::move(*result);
+  tell_box(report);
   return report;
 }
 

@@ -83,6 +83,14 @@ class ControlServiceTest : public testing::Test {
               } else {
                 answer(fail(ErrorKind::invalid, "reload the configuration", reload_problem));
               }
+            },
+        .health =
+            [](Callback<Result<queue::HealthFacts>> answer) {
+              using Verdict = queue::ProbeResult::Verdict;
+              answer(queue::HealthFacts{
+                  {{"[::]:465", "::1", Verdict::reached, "", ""}},
+                  {{"provider", "mail.far.example", Verdict::away, "4.4.1", "refused"},
+                   {"other", "mx.far.example", Verdict::faulty, "4.7.5", "expired"}}});
             }};
     auto made = ControlService::listen(*loop, path, *storage, std::move(actions));
     ASSERT_TRUE(made.has_value()) << made.error().text();
@@ -227,6 +235,19 @@ TEST_F(ControlServiceTest, ShowsOneMessageOrSaysThatThereIsNone) {
   EXPECT_FALSE(missing.ok);
   EXPECT_NE(missing.error.find(QueueId{2}.text()), std::string::npos) << missing.error;
   EXPECT_FALSE(ask_line(R"({"command":"queue-show"})").ok);
+}
+
+TEST_F(ControlServiceTest, TellsTheHealthCheckAsItWasFound) {
+  open_store();
+  listen();
+  const Response response = ask(Verb::health);
+  ASSERT_TRUE(response.ok);
+  EXPECT_EQ(
+      response.result_json,
+      R"({"listeners":[{"name":"[::]:465","host":"::1","result":"reached","status":"","reason":""}],)"
+      R"("upstreams":[{"name":"provider","host":"mail.far.example","result":"away","status":"4.4.1",)"
+      R"("reason":"refused"},{"name":"other","host":"mx.far.example","result":"faulty",)"
+      R"("status":"4.7.5","reason":"expired"}]})");
 }
 
 TEST_F(ControlServiceTest, TellsTheStatusAndWhyAReloadWasRefused) {

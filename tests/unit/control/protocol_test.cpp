@@ -6,15 +6,15 @@
 namespace postern::control {
 namespace {
 
-constexpr Verb all_verbs[] = {Verb::status,     Verb::reload,        Verb::snapshot,
-                              Verb::queue_list, Verb::queue_show,    Verb::queue_retry,
-                              Verb::queue_hold, Verb::queue_release, Verb::queue_remove};
+constexpr Verb all_verbs[] = {
+    Verb::status,     Verb::reload,      Verb::health,     Verb::snapshot,      Verb::queue_list,
+    Verb::queue_show, Verb::queue_retry, Verb::queue_hold, Verb::queue_release, Verb::queue_remove};
 
 QueueId some_id() { return QueueId{0x0123456789abcdefULL}; }
 
 bool takes_id(Verb verb) {
   return verb != Verb::status && verb != Verb::reload && verb != Verb::snapshot &&
-         verb != Verb::queue_list;
+         verb != Verb::health && verb != Verb::queue_list;
 }
 
 TEST(ControlRequest, ReadsBackAsWritten) {

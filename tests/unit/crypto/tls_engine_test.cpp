@@ -116,6 +116,29 @@ TEST(TlsEngine, AnIntermediateIsSentAlongAndVerified) {
   EXPECT_EQ(pair.client->status(), Status::ready) << pair.refusal();
 }
 
+// A server's test of itself: the configured chain, whatever it names; not even another of the same
+// name from the same authority, nor the same leaf without its intermediate.
+TEST(TlsEngine, TheExpectedChainAndNoOtherIsAccepted) {
+  const TestAuthority root;
+  const TestAuthority below = root.make_intermediate("Below");
+  const TestCertificate whole = below.issue("mail.example", {.not_after = "20210101000000"});
+  TestCertificate cut{whole.certificate_pem, whole.private_key_pem.clone()};
+  cut.certificate_pem.resize(cut.certificate_pem.find("-----END CERTIFICATE-----") + 26);
+  const auto refusal = [&](const TestCertificate& shown) {
+    const auto expected = TlsClientContext::expecting(server_context(whole));
+    Pair pair(std::move(*TlsEngine::client(expected, "127.0.0.1")),
+              std::move(*TlsEngine::server(server_context(shown))));
+    pair.run();
+    EXPECT_EQ(pair.client->status() == Status::ready, pair.refusal().empty());
+    return pair.refusal();
+  };
+  EXPECT_EQ(refusal(whole), "");
+  for (const TestCertificate& other : {below.issue("mail.example"), std::move(cut)}) {
+    EXPECT_NE(refusal(other).find("another certificate than the configured one"), std::string::npos)
+        << refusal(other);
+  }
+}
+
 TEST(TlsEngine, RsaCertificatesWork) {
   const TestAuthority authority;
   Pair pair(authority.issue("mail.example", {.key = TestKey::rsa_2048}), authority.root_pem(),

@@ -1,0 +1,32 @@
+// The box's clock between SNTP and a battery that may be missing.
+//
+// Promise: the clock never goes behind the image's date nor behind the last moment that the box
+// noted. Sharp edge: a note is at most ten minutes old when the plug is pulled.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "firmware/init/network.hpp"
+
+namespace postern::firmware {
+
+// Seconds since 1970, from the kernel's command line.
+[[nodiscard]] std::int64_t image_date();
+
+void set_clock_floor();
+
+// Those that DHCP names (RFC 2132 section 8.3); without any the router, which in an office often
+// knows the time.
+[[nodiscard]] std::vector<Ipv4> time_servers(const DhcpLease& lease);
+
+class ClockNote {
+ public:
+  void write_now_and_then();
+
+ private:
+  std::chrono::steady_clock::time_point next_{};
+};
+
+}  // namespace postern::firmware

@@ -1,0 +1,28 @@
+// A program in another's place, for updates that fail: it says that it is ready, and that it is
+// alive once or, compiled with FEEDS, for ever; it does nothing else. In the supervisor's place it
+// only hangs.
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+int main() {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path != nullptr) std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  const char* note = "READY=1\nWATCHDOG=1";
+  for (;;) {
+    if (note != nullptr && path != nullptr) {
+      ::sendto(fd, note, std::strlen(note), 0, reinterpret_cast<const sockaddr*>(&address),
+               sizeof address);
+    }
+#ifndef FEEDS
+    note = nullptr;
+#endif
+    ::sleep(5);
+  }
+}

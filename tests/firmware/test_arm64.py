@@ -1,0 +1,52 @@
+"""The arm64 image, cross-compiled: on a generic UEFI machine it does what the amd64 one does."""
+
+import functools
+import os
+import unittest.mock
+
+import image_builder
+import test_build
+import test_configuration
+import test_update
+from box import figure
+
+
+@functools.cache
+def image():
+    file, sizes, seconds = image_builder.build_image("arm64")
+    figure("arm64: image build, everything compiled, s", f"{seconds:.0f}")
+    for part, size in sizes.items():
+        figure(f"arm64: {part}, MB", size)
+    return file
+
+
+class OnArm64:
+    """Before a class of tests: it runs them there. The programs that run on this machine stay those of amd64."""
+
+    long = True
+    kind = "arm64"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.enterClassContext(unittest.mock.patch.dict(os.environ, POSTERN_IMAGE=str(image())))
+        super().setUpClass()
+
+
+class AnImageForArm64(OnArm64, test_build.AnImage):
+    pass
+
+
+class WhatItHoldsOnArm64(OnArm64, test_build.WhatItHolds):
+    pass
+
+
+class ADroppedConfigurationOnArm64(OnArm64, test_configuration.ADroppedConfiguration):
+    pass
+
+
+class AnUpdateOnArm64(OnArm64, test_update.AnUpdate):
+    @classmethod
+    def setUpClass(cls):
+        bundle = image_builder.make_bundle("good", image())
+        cls.enterClassContext(unittest.mock.patch.dict(os.environ, POSTERN_BUNDLES=str(bundle.parent)))
+        super().setUpClass()

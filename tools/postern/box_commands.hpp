@@ -1,0 +1,20 @@
+// What only a box made of the image has: updates into its other slot, and their story in `postern
+// status`.
+//
+// Promise: on a machine that is no box `postern update` says what to do there and touches nothing,
+// and `postern status` shows nothing more.
+#pragma once
+
+#include <string>
+
+#include "output.hpp"
+
+namespace postern::tools {
+
+// Streamed and verified before anything is written; see firmware/update/installer.hpp.
+[[nodiscard]] Outcome<> install_update(const std::string& file);
+
+// Adds the running slot and what became of the last update.
+void tell_box(Report& report);
+
+}  // namespace postern::tools
