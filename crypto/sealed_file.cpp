@@ -44,7 +44,7 @@ Result<Secret> derive_key(ByteView salt, const SealedFileCost& cost, const Secre
                     passphrase.text().data(), passphrase.size(),
                     reinterpret_cast<const unsigned char*>(salt.data()), cost.passes,
                     std::size_t{cost.memory_kib} * 1024, crypto_pwhash_ALG_ARGON2ID13) != 0) {
-    return fail(ErrorKind::no_space, "derive the key of a backup",
+    return fail(ErrorKind::io, "derive the key of a backup",
                 "there is not enough free memory (" + std::to_string(cost.memory_kib / 1024) +
                     " MiB); end other programs and try again");
   }

@@ -114,8 +114,13 @@ Result<std::uint64_t> check_database_file(const std::string& path) {
   sqlite3_db_config(database.get, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   const auto version = ask(database, path, "PRAGMA user_version");
   if (!version) return std::unexpected(version.error());
+  const auto oldest = ask(database, path, "PRAGMA application_id");
+  if (!oldest) return std::unexpected(oldest.error());
   const auto number = parse_decimal<std::int64_t>(*version);
-  if (!number || *number < schema_version_min || *number > schema_version) {
+  // As a start opens it (database_schema.cpp): a newer schema where it says that this one may.
+  const std::int64_t reader = parse_decimal<std::int64_t>(*oldest).value_or(0);
+  const bool permitted = reader > 0 && reader <= schema_version;
+  if (!number || *number < schema_version_min || (*number > schema_version && !permitted)) {
     return fail(ErrorKind::unsupported, operation,
                 fmt::format("its schema is {}; this Postern knows {} to {}", *version,
                             schema_version_min, schema_version));

@@ -20,6 +20,7 @@ namespace {
 // From "it is whole" to the reader's lock; generous for a command on a busy machine.
 constexpr std::chrono::seconds pick_up_time_max{60};
 constexpr std::size_t piece_bytes = std::size_t{256} * 1024;
+constexpr char unfinished_name[] = "/queue.db.part";
 // What opening a copy as a queue makes beside it.
 constexpr std::array side_files = {"lock", "reserve"};
 
@@ -142,7 +143,7 @@ Result<std::unique_ptr<Snapshot>> Snapshot::begin(Database& database,
   for (const std::string& made : {snapshot->folder_, snapshot->folder_ + "/spool"}) {
     if (auto done = make_folder(made, files); !done) return std::unexpected(done.error());
   }
-  auto copy = DatabaseCopy::begin(database, snapshot->folder_ + "/queue.db", files);
+  auto copy = DatabaseCopy::begin(database, snapshot->folder_ + unfinished_name, files);
   if (!copy) return std::unexpected(copy.error());
   snapshot->copy_ = std::move(*copy);
   return snapshot;
@@ -152,8 +153,16 @@ Result<bool> Snapshot::step() {
   const auto done = copy_->step(snapshot_step_pages);
   if (!done || !*done) return done;
   copy_.reset();
-  whole_since_ = Clock::now();
   return true;
+}
+
+// Only now: a reader that comes upon the folder too early must not take it for whole.
+Result<> Snapshot::finish() {
+  const std::string name = folder_ + "/queue.db";
+  if (const int code = files_->rename(folder_ + unfinished_name, name); code < 0)
+    return fail_errno("rename to " + name, -code);
+  whole_since_ = Clock::now();
+  return {};
 }
 
 Result<> Snapshot::link_body(QueueId id) {

@@ -1,6 +1,7 @@
 // `snapshot` in the state directory: the queue as it was at one moment, for a backup.
 //
-//   snapshot/queue.db              the database, whole, with nothing in a log
+//   snapshot/queue.db              the database, whole, with nothing in a log; until all below
+//                                  is there its name is queue.db.part
 //   snapshot/spool/<id>.body       second names of the bodies, which so cannot vanish meanwhile
 //
 // Promise: everything that was acknowledged before it was asked for is in it. Whoever reads it
@@ -40,6 +41,7 @@ class Snapshot {
   // True: the database is whole; then each body is to be linked before anything else is committed.
   [[nodiscard]] Result<bool> step();
   [[nodiscard]] Result<> link_body(QueueId id);
+  [[nodiscard]] Result<> finish();  // after the last body
   // Nobody reads it, and nobody will any more.
   [[nodiscard]] bool abandoned(Clock::time_point now) const;
   [[nodiscard]] bool is_read() const;

@@ -67,10 +67,16 @@ Result<FileDescriptor> lock_state_directory(const std::string& path) {
   FileDescriptor lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock) return fail_errno("open " + lock_path, errno);
   // Root's command may be who made it, and then it must not keep the daemon out.
-  struct stat status{};
-  if (::geteuid() == 0 && ::stat(path.c_str(), &status) == 0 &&
-      ::fchown(lock.get(), status.st_uid, status.st_gid) != 0) {
-    return fail_errno("change the owner of " + lock_path, errno);
+  struct stat status{}, facts{};
+  if (::geteuid() == 0 && ::stat(path.c_str(), &status) == 0) {
+    if (::fstat(lock.get(), &facts) != 0) return fail_errno("examine " + lock_path, errno);
+    // A second name of another's file is not ours to give away.
+    if (!S_ISREG(facts.st_mode) || facts.st_nlink != 1) {
+      return fail(ErrorKind::invalid, "lock " + lock_path,
+                  "it is no file of its own (a second name of another, perhaps); take it away");
+    }
+    if (::fchown(lock.get(), status.st_uid, status.st_gid) != 0)
+      return fail_errno("change the owner of " + lock_path, errno);
   }
   while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;

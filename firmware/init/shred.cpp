@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "firmware/init/system.hpp"
 
@@ -21,7 +22,7 @@ constexpr off_t piece_bytes = off_t{1} << 20;
 bool overwrite(const std::string& path, const std::function<void()>& meanwhile) {
   struct stat facts{};
   const int fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return false;
+  if (fd < 0) return errno == ENOENT;
   bool good = ::fstat(fd, &facts) == 0;
   const std::array<char, 4096> zeros{};
   for (off_t at = 0; good && at < facts.st_size;) {
@@ -37,23 +38,50 @@ bool overwrite(const std::string& path, const std::function<void()>& meanwhile) 
   return ::close(fd) == 0 && good;
 }
 
-}  // namespace
-
-void shred(const std::string& path, const std::function<void()>& meanwhile) {
-  if (!overwrite(path, meanwhile)) say_errno("could not overwrite " + path, errno);
-  if (::unlink(path.c_str()) != 0) say_errno("could not remove " + path, errno);
+void note(const std::string& what, Shredding& shredding) {
+  const int error_number = errno;
+  say_errno(what, error_number);
+  shredding.failed.push_back(what + ": " + std::strerror(error_number));
 }
 
-void shred_tree(const std::string& path, const std::function<void()>& meanwhile) {
+}  // namespace
+
+void shred(const std::string& path, Shredding& shredding) {
+  if (!overwrite(path, shredding.meanwhile)) note("could not overwrite " + path, shredding);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) note("could not remove " + path, shredding);
+}
+
+void shred(const std::string& path) {
+  Shredding shredding;
+  shred(path, shredding);
+}
+
+void shred_tree(const std::string& path, Shredding& shredding) {
+  shredding.meanwhile();
+  struct stat facts{};
+  if (::lstat(path.c_str(), &facts) != 0) {
+    if (errno != ENOENT) note("could not examine " + path, shredding);
+    return;
+  }
+  if (S_ISDIR(facts.st_mode)) {
+    for (const std::string& name : directory_names(path)) shred_tree(path + "/" + name, shredding);
+    if (::rmdir(path.c_str()) != 0) note("could not remove " + path, shredding);
+  } else if (S_ISREG(facts.st_mode) && !path.ends_with(".body")) {
+    shred(path, shredding);
+  } else if (::unlink(path.c_str()) != 0) {
+    note("could not remove " + path, shredding);
+  }
+}
+
+void shred_named(const std::string& path, const std::string& name, Shredding& shredding) {
+  shredding.meanwhile();
   struct stat facts{};
   if (::lstat(path.c_str(), &facts) != 0) return;
   if (S_ISDIR(facts.st_mode)) {
-    for (const std::string& name : directory_names(path)) shred_tree(path + "/" + name, meanwhile);
-    if (::rmdir(path.c_str()) != 0) say_errno("could not remove " + path, errno);
-  } else if (S_ISREG(facts.st_mode) && !path.ends_with(".body")) {
-    shred(path, meanwhile);
-  } else if (::unlink(path.c_str()) != 0) {
-    say_errno("could not remove " + path, errno);
+    for (const std::string& inner : directory_names(path))
+      shred_named(path + "/" + inner, name, shredding);
+  } else if (S_ISREG(facts.st_mode) && path.ends_with("/" + name)) {
+    shred(path, shredding);
   }
 }
 

@@ -7,12 +7,21 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace postern::firmware {
 
-// `meanwhile` is called after each MiB: a slow medium takes longer than a watchdog waits.
-void shred(const std::string& path, const std::function<void()>& meanwhile = [] {});
+struct Shredding {
+  // Called at each name and each MiB: a slow medium takes longer than a watchdog waits.
+  std::function<void()> meanwhile = [] {};
+  std::vector<std::string> failed{};  // sentences, also said on the console
+};
+
+void shred(const std::string& path, Shredding& shredding);
+void shred(const std::string& path);
 // A directory with all that is in it; no link is followed. Sealed mail (*.body) is only removed.
-void shred_tree(const std::string& path, const std::function<void()>& meanwhile);
+void shred_tree(const std::string& path, Shredding& shredding);
+// The files of this name beneath a directory.
+void shred_named(const std::string& path, const std::string& name, Shredding& shredding);
 
 }  // namespace postern::firmware

@@ -13,34 +13,32 @@
 
 namespace postern::backup {
 
-namespace {
+AsOwner::AsOwner(const std::string& directory) {
+  struct stat status{};
+  if (::geteuid() != 0 || ::stat(directory.c_str(), &status) != 0 || status.st_uid == 0) return;
+  changed_ = ::setegid(status.st_gid) == 0;
+  failed_ = !changed_ || ::seteuid(status.st_uid) != 0;
+}
 
-// Root becomes the directory's owner while this lives: what is made there is then the relay's, so
-// that the relay can sweep it when this command is killed, and no trick with links there gains
-// anything.
-class AsOwner {
- public:
-  explicit AsOwner(const std::string& directory) {
-    struct stat status{};
-    if (::geteuid() != 0 || ::stat(directory.c_str(), &status) != 0 || status.st_uid == 0) return;
-    changed_ = ::setegid(status.st_gid) == 0;
-    failed_ = !changed_ || ::seteuid(status.st_uid) != 0;
-  }
-  AsOwner(const AsOwner&) = delete;
-  AsOwner& operator=(const AsOwner&) = delete;
-  ~AsOwner() {
-    if (!changed_) return;
-    const bool back = ::seteuid(0) == 0 && ::setegid(0) == 0;
-    POSTERN_ASSERT(back);
-  }
-  [[nodiscard]] bool failed() const { return failed_; }
+AsOwner::~AsOwner() {
+  if (!changed_) return;
+  const bool back = ::seteuid(0) == 0 && ::setegid(0) == 0;
+  POSTERN_ASSERT(back);
+}
 
- private:
-  bool changed_ = false;
-  bool failed_ = false;
-};
-
-}  // namespace
+Result<std::optional<std::uint64_t>> count_messages(const std::string& state_directory) {
+  const AsOwner owner(state_directory);
+  if (owner.failed()) return fail_errno("become the owner of " + state_directory, errno);
+  const auto tree = Tree::open(state_directory);
+  if (!tree || !tree->holds("queue.db")) return std::nullopt;
+  if (const auto facts = tree->facts("queue.db"); !facts || !facts->regular)
+    return fail(ErrorKind::invalid, "count " + state_directory, "its queue.db is no regular file");
+  if (const auto log = tree->facts("queue.db-wal"); log && log->size > 0)
+    return fail(ErrorKind::busy, "count " + state_directory, "its log was not copied back");
+  const auto messages = storage::check_database_file(state_directory + "/queue.db");
+  if (!messages) return std::unexpected(messages.error());
+  return *messages;
+}
 
 Result<FileDescriptor> lock_state(const std::string& state_directory) {
   return storage::lock_state_directory(state_directory);
@@ -82,6 +80,11 @@ Result<std::unique_ptr<QueueSnapshot>> QueueSnapshot::of_running(const std::stri
   if (!file) return std::unexpected(file.error());
   if (::flock(file->get(), LOCK_SH | LOCK_NB) != 0)
     return fail_errno("lock " + folder + "/queue.db", errno);
+  struct stat status{};
+  if (::fstat(file->get(), &status) != 0 || status.st_nlink == 0) {
+    return fail(ErrorKind::busy, "lock " + folder + "/queue.db",
+                "another backup was begun in the same moment");
+  }
   made->lock_ = std::move(*file);
   if (auto opened = made->open(folder); !opened) return std::unexpected(opened.error());
   return made;
@@ -89,6 +92,8 @@ Result<std::unique_ptr<QueueSnapshot>> QueueSnapshot::of_running(const std::stri
 
 QueueSnapshot::~QueueSnapshot() {
   if (state_directory_.empty()) return;
+  const AsOwner owner(state_directory_);
+  if (owner.failed()) return;
   storage::SpoolFiles files;
   static_cast<void>(storage::sweep_snapshot(state_directory_, files));
 }

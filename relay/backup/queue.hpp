@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "relay/backup/tree.hpp"
@@ -15,6 +16,27 @@ namespace postern::backup {
 
 // busy: a relay runs there.
 [[nodiscard]] Result<FileDescriptor> lock_state(const std::string& state_directory);
+
+// Root becomes the directory's owner while this lives: what is made there is then the relay's, so
+// that the relay can sweep it when this command is killed, and no trick with links there gains
+// anything.
+class AsOwner {
+ public:
+  explicit AsOwner(const std::string& directory);
+  AsOwner(const AsOwner&) = delete;
+  AsOwner& operator=(const AsOwner&) = delete;
+  ~AsOwner();
+  [[nodiscard]] bool failed() const { return failed_; }
+
+ private:
+  bool changed_ = false;
+  bool failed_ = false;
+};
+
+// How many messages a queue holds that nobody has open; nothing where there is none. An error where
+// that cannot be told: also when a kill left some of it in the log.
+[[nodiscard]] Result<std::optional<std::uint64_t>> count_messages(
+    const std::string& state_directory);
 
 class QueueSnapshot {
  public:

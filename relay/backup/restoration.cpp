@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "relay/backup/queue.hpp"
+
 namespace postern::backup {
 
 namespace {
@@ -38,6 +40,10 @@ Result<> fail_shape(const char* detail) {
 }
 
 }  // namespace
+
+bool is_queue_file(std::string_view name) {
+  return name.starts_with("queue.") || name == "spool" || name == "snapshot";
+}
 
 // --- Survey
 
@@ -111,8 +117,7 @@ Result<std::vector<std::string>> Restoration::old_names(const Target& target) co
     const auto all = target.tree.names("");
     if (!all) return all;
     for (const std::string& name : *all) {
-      if (name != "lock" && name != "reserve" && name != staging && !name.starts_with("replaced-"))
-        names.push_back(name);
+      if (is_queue_file(name)) names.push_back(name);
     }
     return names;
   }
@@ -205,11 +210,30 @@ Result<> Restoration::give_all() const {
   return {};
 }
 
+// By its path: so as who may do with the directory what he likes anyway, never as root.
+Result<storage::PreparedQueue> Restoration::prepare_queue(const Tree& state, bool hold) const {
+  if (::geteuid() == 0) {
+    const auto top = state.facts("");
+    if (!top) return std::unexpected(top.error());
+    for (const Entry& entry : entries_) {
+      if (entry.place != Place::state) continue;
+      const unsigned mode = entry.kind == Kind::folder ? 0700 : 0600;
+      if (auto given = state.give(staged(entry.path), mode, &top->owner); !given)
+        return std::unexpected(given.error());
+    }
+    if (auto given = state.give(staging, 0700, &top->owner); !given)
+      return std::unexpected(given.error());
+  }
+  const AsOwner owner(state.path());
+  if (owner.failed()) return fail_errno("become the owner of " + state.path(), errno);
+  return storage::prepare_restored_queue(state.path_of(staging), hold);
+}
+
 Result<storage::PreparedQueue> Restoration::complete(bool hold) {
   storage::PreparedQueue queue;
   const Tree& state = *tree_of(Place::state);
   if (state.holds(staged("queue.db"))) {
-    auto prepared = storage::prepare_restored_queue(state.path_of(staging), hold);
+    auto prepared = prepare_queue(state, hold);
     if (!prepared) return prepared;
     queue = *prepared;
   }
@@ -237,6 +261,14 @@ Result<> Restoration::move_away(const Target& target, const std::string& name,
   }
   if (auto moved = target.tree.move(name, folder + '/' + name); !moved) return moved;
   return target.tree.sync(folder);
+}
+
+std::string Restoration::unused_time(const std::string& time) const {
+  std::string name = time;
+  const auto used = [&](const Target& target) { return target.tree.holds("replaced-" + name); };
+  for (int number = 2; std::ranges::any_of(targets_, used); ++number)
+    name = time + '-' + std::to_string(number);
+  return name;
 }
 
 Result<> Restoration::put_in_place(const std::string& time) {

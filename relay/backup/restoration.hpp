@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "relay/backup/archive.hpp"
@@ -26,6 +27,10 @@ namespace postern::backup {
 // What stands in a configuration's directory, when somebody brings or makes it.
 inline constexpr std::array<const char*, 5> configuration_folders = {"credentials", "dkim",
                                                                      "secrets", "tls", "users.d"};
+
+// What storage makes in a state directory, beside its lock and reserve: nothing else there is ours,
+// should the name of another directory stand in a configuration.
+[[nodiscard]] bool is_queue_file(std::string_view name);
 
 // The first look at a backup, which writes nothing.
 class Survey final : public ArchiveSink {
@@ -75,7 +80,8 @@ class Restoration final : public ArchiveSink {
 
   // After it: everything synced and given to its owner, the queue checked.
   [[nodiscard]] Result<storage::PreparedQueue> complete(bool hold);
-  // `time` names the folder for what is in the way.
+  // A name for the folder of what is in the way that no directory has yet.
+  [[nodiscard]] std::string unused_time(const std::string& time) const;
   [[nodiscard]] Result<> put_in_place(const std::string& time);
 
  private:
@@ -90,6 +96,7 @@ class Restoration final : public ArchiveSink {
   [[nodiscard]] Result<> move_away(const Target& target, const std::string& name,
                                    const std::string& time) const;
   [[nodiscard]] Result<> give_all() const;
+  [[nodiscard]] Result<storage::PreparedQueue> prepare_queue(const Tree& state, bool hold) const;
 
   Destination to_;
   std::vector<Target> targets_;  // state, authority, configuration: in the order they are placed

@@ -2,7 +2,6 @@
 #include "relay/backup/sources.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "relay/backup/restoration.hpp"
@@ -11,9 +10,13 @@ namespace postern::backup {
 
 namespace {
 
-// Whose these files are: the system's, which has them on a new machine too.
-constexpr std::array<std::string_view, 3> left_to_the_system = {"/etc/ssl/", "/usr/",
-                                                                "/run/credentials/"};
+// Whose these files are: the system's, which has them on a new machine too. Never a private key.
+bool left_to_the_system(const NamedPath& named) {
+  if (named.path.contains("/../")) return false;
+  if (named.key == "ca_file")
+    return named.path.starts_with("/etc/ssl/") || named.path.starts_with("/usr/");
+  return named.key == "password_file" && named.path.starts_with("/run/credentials/");
+}
 
 }  // namespace
 
@@ -69,9 +72,7 @@ Result<> Sources::add_named(const Tree& tree, const std::string& directory,
                             const NamedPath& named) {
   const std::string front = directory.ends_with('/') ? directory : directory + '/';
   if (!named.path.starts_with(front)) {
-    if (std::ranges::any_of(left_to_the_system,
-                            [&](std::string_view place) { return named.path.starts_with(place); }))
-      return {};
+    if (left_to_the_system(named)) return {};
     return fail(ErrorKind::invalid, named.where,
                 "it names " + named.path + ", outside of " + directory +
                     ", where a backup does not look; put the file beneath that directory and name "

@@ -2,9 +2,10 @@
 //
 // Promise: the rule of places is kept here: a backup holds what is beneath the configuration's
 // directory, the queue with its key, and an authority's three files. What a configuration names
-// elsewhere is refused, unless it is the system's: roots below /etc/ssl or /usr, and passwords that
-// systemd hands over below /run/credentials (their originals are in `credentials`). So a restore
-// writes nowhere else. Sharp edge: the folders of configuration_folders go in whole.
+// elsewhere is refused, unless it is the system's: a ca_file below /etc/ssl or /usr, and a
+// password_file that systemd hands over below /run/credentials (their originals are in
+// `credentials`). So a restore writes nowhere else. Sharp edge: the folders of
+// configuration_folders go in whole.
 #pragma once
 
 #include <optional>
@@ -20,6 +21,7 @@ namespace postern::backup {
 struct NamedPath {
   std::string path;   // absolute
   std::string where;  // "postern.toml:12:20: password_file"
+  std::string key{};  // "password_file"
 };
 
 class Sources {

@@ -27,8 +27,8 @@ struct CloseFolder {
 
 Facts facts_of(const struct stat& status) {
   return {S_ISDIR(status.st_mode), S_ISREG(status.st_mode),
-          static_cast<std::uint64_t>(status.st_size), status.st_mode & 07777U,
-          FileOwner{status.st_uid, status.st_gid}};
+          S_ISLNK(status.st_mode), static_cast<std::uint64_t>(status.st_size),
+          status.st_mode & 07777U, FileOwner{status.st_uid, status.st_gid}};
 }
 
 // ELOOP and ENOTDIR are what O_NOFOLLOW says to a link.
@@ -44,6 +44,10 @@ std::unexpected<Error> fail_at(const std::string& what, const std::string& path,
 Result<> overwrite(const FileDescriptor& file, const std::string& path) {
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) return fail_errno("examine " + path, errno);
+  if (status.st_nlink > 1) {
+    return fail(ErrorKind::invalid, "overwrite " + path,
+                "the file has another name elsewhere and was not touched there");
+  }
   constexpr std::size_t piece_bytes = std::size_t{64} * 1024;
   const Bytes zeros(piece_bytes);
   for (off_t at = 0; at < status.st_size;) {
@@ -161,6 +165,12 @@ Result<> Tree::give(const std::string& inner, unsigned mode, const FileOwner* ow
   if (!found) return std::unexpected(found.error());
   auto file = found->folder ? open_folder(inner) : open_file(inner);
   if (!file) return std::unexpected(file.error());
+  struct stat status{};
+  if (::fstat(file->get(), &status) != 0) return fail_errno("examine " + path_of(inner), errno);
+  if (!S_ISDIR(status.st_mode) && status.st_nlink != 1) {
+    return fail(ErrorKind::invalid, "change the owner of " + path_of(inner),
+                "the file has another name elsewhere");
+  }
   if (owner != nullptr && ::fchown(file->get(), owner->user, owner->group) != 0)
     return fail_errno("change the owner of " + path_of(inner), errno);
   if (::fchmod(file->get(), static_cast<mode_t>(mode)) != 0)
@@ -224,6 +234,9 @@ void shred(const Tree& tree, const std::string& inner, Shredded& told) {
       const auto file = tree.open_file(inner, true);
       note(file ? overwrite(*file, tree.path_of(inner)) : std::unexpected(file.error()));
     }
+  } else if (found->link) {
+    told.failed.push_back(tree.path_of(inner) +
+                          ": it is a link; what it points to was not touched");
   }
   note(tree.remove_all(inner));
 }

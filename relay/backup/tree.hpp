@@ -17,6 +17,7 @@ namespace postern::backup {
 struct Facts {
   bool folder = false;
   bool regular = false;
+  bool link = false;
   std::uint64_t size = 0;
   unsigned mode = 0;
   FileOwner owner{};
@@ -65,7 +66,8 @@ struct Shredded {
   std::vector<std::string> failed;  // full paths, with why
 };
 // Overwrites a file's octets in their place, syncs and removes it; a folder with all that is in it.
-// `.body` files are only removed: they are sealed. Goes on after a failure and tells it.
+// `.body` files are only removed: they are sealed. Goes on after a failure and tells it, and also
+// what is not overwritten because it is a link, or a second name of a file that stands elsewhere.
 void shred(const Tree& tree, const std::string& inner, Shredded& told);
 
 }  // namespace postern::backup

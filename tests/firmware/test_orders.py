@@ -64,10 +64,18 @@ class ABoxThatIsErasedAndRestored(BoxTest):
         self.machine.pull_the_plug()
         self.assertTrue(self.data_holds(UPSTREAM_PASSWORD.encode()))
 
+        # The power goes in the middle of it: the box goes on with it at the next start.
         self.start_with({ORDERS["ERASE"]: first.encode() + b"\r\n"})
+        self.machine.wait_for("keys and data of this box are being destroyed")
+        self.machine.pull_the_plug()
+        told = self.result("ERASE")
+        self.assertIn(f"Box {first} is ", told)
+        self.assertIn("p2026a._domainkey.office.example", told)
+        self.machine.start()
         self.machine.wait_for("no configuration yet")
         self.machine.wait_for("the address is ")
         second = self.identity()
+        self.assertNotIn(ORDERS["ERASE"], self.disk.efi_names())
         self.assertNotEqual(second, first)
         self.assert_no_port_is_open(self.machine)
         told = self.result("ERASE")
@@ -88,6 +96,7 @@ class ABoxThatIsErasedAndRestored(BoxTest):
         self.machine.wait_for("ready to accept mail")
         self.assertEqual(self.identity(), first)
         self.assertIn("Restored from", self.result("RESTORE"))
+        self.assertNotIn("nothing was changed", self.result("RESTORE"))
         self.assertEqual(self.disk.efi_file(backup), kept)
         [message] = [each for each in self.upstream.wait(1, 300) if b"waits through it all" in each.content]
         self.assert_signed(message, self.records)

@@ -114,6 +114,7 @@ class Backup(BackupTest):
         self.assertIn("this is no new machine", refused.stderr)
         told = self.restore(relay, file, "--replace", "--hold").stdout
         self.assertIn("second time", told)
+        self.assertIn("nobody delivers it now", told)
         [replaced] = relay.directory.glob("replaced-*")
         self.assertTrue((replaced / "postern.toml").exists())
         upstream.faults.clear()
@@ -185,24 +186,50 @@ class Erase(BackupTest):
         self.assertEqual({name: facts for name, facts in self.snapshot(relay.directory).items() if name != "log"},
                          {name: facts for name, facts in before.items() if name != "log"})
 
-        # Second names of what is removed show what stays behind on the medium.
-        kept = self.scratch / "kept"
-        kept.mkdir()
+        missing = relay.postern(*words, "--authority", self.scratch / "nowhere", check=False)
+        self.assertIn("Nothing was erased", missing.stderr)
+        self.assertTrue((relay.directory / "state/queue.key").exists())
+
+        # Open files show what stays behind on the medium.
+        kept = {}
         doomed = ["state/queue.key", "state/queue.db", "secrets/provider", "tls/authority.key", "postern.toml"]
         doomed += [str(path.relative_to(relay.directory)) for path in (relay.directory / "dkim").iterdir()]
         doomed += [name for name in before if name.startswith("tls/relay-")]
-        for number, name in enumerate(doomed):
-            os.link(relay.directory / name, kept / str(number))
+        for name in doomed:
+            kept[name] = self.enterContext(open(relay.directory / name, "rb"))
+        (relay.directory / "state/replaced-T").mkdir()
+        (relay.directory / "state/replaced-T/queue.key").write_bytes(bytes(range(32)))
+        (relay.directory / "state/stranger").write_text("not ours")
         told = relay.postern(*words).stdout
-        for number, name in enumerate(doomed):
-            octets = (kept / str(number)).read_bytes()
+        for name in doomed:
+            octets = kept[name].read()
             self.assertEqual(octets, bytes(len(octets)), name)
             self.assertFalse((relay.directory / name).exists(), name)
         left = {path.relative_to(relay.directory).as_posix() for path in relay.directory.rglob("*") if path.is_file()}
-        self.assertEqual(left - {"log", "control"}, {"state/lock", "state/reserve"})
+        self.assertEqual(left - {"log", "control"}, {"state/lock", "state/reserve", "state/stranger"})
+        self.assertIn("state/stranger", told)
         for text in (shown, told):
             for record in relay.records:
                 self.assertIn(record, text)
             for word in ("localhost: give user relay@office.example", fingerprint, "device of user copier-2"):
                 self.assertIn(word, text)
         self.assertIn("flash medium", told)
+        self.assertIn("backups: destroy them", told)
+
+    def test_one_that_was_interrupted_is_run_again_and_what_is_left_is_told(self):
+        relay = self.moveable_relay(self.start_upstream())
+        relay.start()
+        relay.stop()
+        # As a power cut leaves it: the main file is the last to go.
+        for name in ("state/queue.key", "secrets/provider"):
+            (relay.directory / name).unlink()
+        (self.scratch / "elsewhere").write_text("secret")
+        (relay.directory / "tls/linked.key").symlink_to(self.scratch / "elsewhere")
+        (relay.directory / "users.d").mkdir(mode=0o700)
+        (relay.directory / "users.d/broken.toml").write_text("[[[")
+        done = relay.postern("erase", "--yes-erase-everything", "relay.office.example", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("linked.key: it is a link", done.stderr)
+        self.assertIn("could not be read", done.stdout)
+        self.assertFalse(relay.configuration.exists())
+        self.assertEqual((self.scratch / "elsewhere").read_text(), "secret")

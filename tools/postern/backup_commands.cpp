@@ -115,8 +115,9 @@ Outcome<std::unique_ptr<backup::QueueSnapshot>> take_snapshot(const std::string&
 std::vector<backup::NamedPath> named_paths(const config::Belongings& belongings) {
   std::vector<backup::NamedPath> named;
   for (const config::NamedFile& file : belongings.files) {
-    named.push_back(
-        {file.path, fmt::format("{}:{}: {}", file.place.text(), file.place.column, file.key)});
+    named.push_back({file.path,
+                     fmt::format("{}:{}: {}", file.place.text(), file.place.column, file.key),
+                     file.key});
   }
   return named;
 }
@@ -209,8 +210,30 @@ struct Restored {
   backup::Survey survey;
   config::Belongings belongings;
   storage::PreparedQueue queue;
-  std::string moved_to;  // empty: nothing was in the way
+  std::string moved_to;               // empty: nothing was in the way
+  std::vector<std::string> put_away;  // old queues with mail, which nobody delivers now
 };
+
+// What waits in a queue that will not be used any more: told, so that nobody learns it too late.
+void note_put_away(const std::string& state_directory, const std::string& where,
+                   Restored& restored) {
+  const auto messages = backup::count_messages(state_directory);
+  if (messages && messages->value_or(0) == 0) return;
+  restored.put_away.push_back(
+      fmt::format("The queue that was there is in {} with {}, and nobody delivers it now.", where,
+                  messages ? counted(**messages, "message") : "mail that could not be counted"));
+}
+
+// The configuration that is replaced may have had its queue elsewhere.
+void note_old_queues(const std::string& main_path, Restored& restored) {
+  const std::string& state_directory = restored.belongings.state_directory;
+  note_put_away(state_directory, state_directory + '/' + restored.moved_to, restored);
+  const auto text = read_file(main_path, config::configuration_bytes_max);
+  if (!text) return;
+  const auto old = config::read_belongings(*text, main_path);
+  if (old && old->state_directory != state_directory)
+    note_put_away(old->state_directory, old->state_directory, restored);
+}
 
 Outcome<void> refuse_running(const std::string& configuration_path) {
   if (::access(configuration_path.c_str(), F_OK) != 0) return {};
@@ -256,12 +279,18 @@ Outcome<void> unpack(const std::string& main_path, const BackupOrder& order,
   const auto queue = (*restoration)->complete(order.hold);
   if (!queue) return stop(queue.error());
   restored.queue = *queue;
-  const std::string time = time_for_names();
-  if (!old->empty()) restored.moved_to = "replaced-" + time;
+  const std::string time = (*restoration)->unused_time(time_for_names());
+  if (!old->empty()) {
+    restored.moved_to = "replaced-" + time;
+    note_old_queues(main_path, restored);
+  }
   if (auto placed = (*restoration)->put_in_place(time); !placed) {
-    return stop(placed.error().text(),
-                "Mend that, then run the command again with --replace: the relay cannot start "
-                "before the configuration is in its place.");
+    return std::unexpected(
+        Failure{placed.error().text(),
+                "What was there may have moved into replaced-" + time +
+                    " already. Mend that, then run the command again with --replace: the relay "
+                    "cannot start before the configuration is in its place.",
+                exit_half});
   }
   return {};
 }
@@ -283,6 +312,8 @@ void tell_restored(const std::string& main_path, const BackupOrder& order, const
     report.text += fmt::format("What was there before is in {} in each of these directories.\n",
                                restored.moved_to);
   }
+  report.json["put_away"] = restored.put_away;
+  for (const std::string& told : restored.put_away) report.text += told + '\n';
   if (restored.queue.messages == 0) return;
   report.text +=
       "\nMail of this queue that was delivered after the backup was made goes out a\n"
@@ -297,7 +328,7 @@ void tell_check(const std::string& main_path, Report& report) {
   const config::LoadResult loaded = config::check_configuration(main_path);
   report.json["valid"] = loaded.configuration != nullptr;
   if (loaded.configuration) return;
-  report.exit_code = exit_failed;
+  report.exit_code = exit_unusable;
   report.warning = "the files are in their places, but the relay would not start with them:";
   for (const config::Problem& problem : loaded.problems) report.warning += '\n' + problem.text();
   report.warning += "\nMend these, then `postern check`.";
@@ -362,15 +393,19 @@ Outcome<> restore_backup(const std::string& configuration_path, const BackupOrde
     }
     if (auto done = unpack(main_path, order, *passphrase, relay, restored); !done)
       return std::unexpected(done.error());
+    const auto half = [](Failure failure) {
+      failure.exit_code = exit_half;
+      return std::unexpected(std::move(failure));
+    };
     const auto group = relay ? std::optional(FileOwner{::geteuid(), relay->group}) : std::nullopt;
-    if (auto kept = configuration->keep(group); !kept) return std::unexpected(kept.error());
-    if (auto kept = state->keep(relay); !kept) return std::unexpected(kept.error());
-    if (auto kept = authority->keep(std::nullopt); !kept) return std::unexpected(kept.error());
+    if (auto kept = configuration->keep(group); !kept) return half(kept.error());
+    if (auto kept = state->keep(relay); !kept) return half(kept.error());
+    if (auto kept = authority->keep(std::nullopt); !kept) return half(kept.error());
   }
   Report report;
   tell_restored(main_path, order, restored, report);
   tell_check(main_path, report);
-  tell_ownership(configuration_path, restored.belongings.state_directory, report);
+  tell_ownership(relay, restored.belongings.state_directory, report);
   return report;
 }
 

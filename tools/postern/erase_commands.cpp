@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,7 @@ struct Authority {
 struct Revocations {
   config::Belongings belongings;
   std::vector<std::string> users;
+  std::vector<std::string> unread;  // files of users that tell no names
   std::optional<Authority> authority;
 };
 
@@ -50,9 +52,12 @@ Outcome<Revocations> find_revocations(const std::string& main_path, const EraseO
   if (!text) return stop(text.error());
   auto belongings = config::read_belongings(*text, main_path);
   if (!belongings) return stop(belongings.error());
-  Revocations found{std::move(*belongings), {}, {}};
+  Revocations found{std::move(*belongings), {}, {}, {}};
   if (const auto listing = config::list_users(main_path)) {
     for (const config::ListedUser& user : listing->users) found.users.push_back(user.settings.name);
+    for (const config::Problem& problem : listing->problems) found.unread.push_back(problem.text());
+  } else {
+    found.unread.push_back(listing.error().text());
   }
   found.authority =
       find_authority(order.authority.value_or(config::directory_of(main_path) + "/tls"));
@@ -92,6 +97,20 @@ void tell_revocations(const Revocations& found, Report& report) {
         printable(user));
     report.json["users"].push_back(user);
   }
+  report.json["users_unread"] = found.unread;
+  for (const std::string& problem : found.unread) {
+    report.text +=
+        fmt::format("  - at devices of users that could not be read: {}\n", printable(problem));
+  }
+  report.text += "  - backups: destroy them, each holds all keys, passwords and users\n";
+}
+
+// To the end of the command: whoever broke it off would also lose the list of what to revoke.
+void hold_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set, number);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
 }
 
 // Keys before all else: without them what is left of the mail is noise.
@@ -113,62 +132,98 @@ std::vector<std::string> beneath(const std::string& directory, const config::Bel
   return names;
 }
 
-std::vector<std::string> names_in(const backup::Tree& tree) {
-  return tree.names("").value_or(std::vector<std::string>());
+std::vector<std::string> names_in(const backup::Tree& tree, backup::Shredded& told) {
+  auto names = tree.names("");
+  if (names) return std::move(*names);
+  told.failed.push_back(names.error().text());
+  return {};
 }
 
-std::vector<std::string> doomed_configuration(const backup::Tree& tree,
-                                              const std::string& main_name) {
+// What restores left.
+bool is_replaced(const std::string& name) {
+  return name == ".restore" || name.starts_with("replaced-");
+}
+
+// Without the main file, which goes last of all.
+std::vector<std::string> doomed_configuration(const backup::Tree& tree, backup::Shredded& told) {
   std::vector<std::string> names(backup::configuration_folders.begin(),
                                  backup::configuration_folders.end());
-  for (const std::string& name : names_in(tree)) {
-    if (name == ".restore" || name.starts_with("replaced-")) names.push_back(name);
+  for (std::string& name : names_in(tree, told)) {
+    if (is_replaced(name)) names.push_back(std::move(name));
   }
-  names.push_back(main_name);
   return names;
 }
 
-std::vector<std::string> doomed_state(const backup::Tree& tree) {
-  std::vector<std::string> names = names_in(tree);
-  std::erase_if(names, [](const std::string& name) { return name == "lock" || name == "reserve"; });
+// Only what is storage's: a configuration may name a directory of others by mistake.
+std::vector<std::string> doomed_state(const backup::Tree& tree, backup::Shredded& told,
+                                      std::vector<std::string>& left) {
+  std::vector<std::string> names = {"queue.key"};
+  std::vector<std::string> others;
+  for (const std::string& name : names_in(tree, told)) {
+    if (is_replaced(name)) names.push_back(name + "/queue.key");
+    if (is_replaced(name) || backup::is_queue_file(name)) {
+      others.push_back(name);
+    } else if (name != "lock" && name != "reserve") {
+      left.push_back(tree.path_of(name));
+    }
+  }
+  names.insert(names.end(), others.begin(), others.end());
   return names;
 }
 
 void shred_all(const Doomed& doomed, backup::Shredded& told) {
   for (const std::string& name : doomed.names) backup::shred(*doomed.tree, name, told);
+  if (const auto synced = doomed.tree->sync(); !synced)
+    told.failed.push_back(synced.error().text());
 }
 
+struct Places {
+  std::optional<backup::Tree> configuration, state, authority;
+  FileDescriptor lock;
+};
+
+// Everything is opened before the first key goes.
+Outcome<Places> open_places(const std::string& directory, const std::string& state_directory,
+                            const EraseOrder& order) {
+  Places places;
+  auto configuration = backup::Tree::open(directory);
+  if (!configuration) return stop(configuration.error());
+  places.configuration.emplace(std::move(*configuration));
+  if (order.authority) {
+    auto authority = backup::Tree::open(*order.authority);
+    if (!authority) return stop(authority.error().text(), "Nothing was erased.");
+    places.authority.emplace(std::move(*authority));
+  }
+  auto state = backup::Tree::open(state_directory);
+  if (!state && state.error().kind == ErrorKind::not_found) return places;
+  if (!state) return stop(state.error());
+  places.state.emplace(std::move(*state));
+  auto lock = backup::lock_state(state_directory);
+  if (!lock) return stop(lock.error().text(), "Stop posternd, then try again; nothing was erased.");
+  places.lock = std::move(*lock);
+  return places;
+}
+
+// The main file is the last: while it is there the command can be run again.
 Outcome<backup::Shredded> destroy(const std::string& main_path, const EraseOrder& order,
                                   const Revocations& found, std::vector<std::string>& left) {
-  backup::Shredded told;
   const std::string directory = config::directory_of(main_path);
-  const std::string& state_directory = found.belongings.state_directory;
-  const auto configuration = backup::Tree::open(directory);
-  if (!configuration) return stop(configuration.error());
-  std::optional<backup::Tree> state, authority;
-  FileDescriptor lock;
-  if (auto opened = backup::Tree::open(state_directory)) {
-    state.emplace(std::move(*opened));
-    auto locked = backup::lock_state(state_directory);
-    if (!locked)
-      return stop(locked.error().text(), "Stop posternd, then try again; nothing was erased.");
-    lock = std::move(*locked);
-    shred_all({&*state, {"queue.key"}}, told);
-  } else if (opened.error().kind != ErrorKind::not_found) {
-    return stop(opened.error());
+  const auto places = open_places(directory, found.belongings.state_directory, order);
+  if (!places) return std::unexpected(places.error());
+  const auto& [configuration, state, authority, lock] = *places;
+  backup::Shredded told;
+  std::vector<std::string> queue;
+  if (state) {
+    queue = doomed_state(*state, told, left);
+    const auto first = std::ranges::stable_partition(
+        queue, [](const std::string& name) { return name.ends_with("queue.key"); });
+    shred_all({&*state, {queue.begin(), first.begin()}}, told);
   }
-  if (order.authority) {
-    if (auto opened = backup::Tree::open(*order.authority)) {
-      authority.emplace(std::move(*opened));
-      shred_all({&*authority, {"authority.key", "authority.crt", "identity"}}, told);
-    }
-  }
+  if (authority) shred_all({&*authority, {"authority.key", "authority.crt", "identity"}}, told);
   shred_all({&*configuration, beneath(directory, found.belongings, left)}, told);
-  const std::string main_name = main_path.substr(main_path.rfind('/') + 1);
-  shred_all({&*configuration, doomed_configuration(*configuration, main_name)}, told);
-  if (state) shred_all({&*state, doomed_state(*state)}, told);
-  static_cast<void>(configuration->sync());
-  if (state) static_cast<void>(state->sync());
+  shred_all({&*configuration, doomed_configuration(*configuration, told)}, told);
+  if (state) shred_all({&*state, queue}, told);
+  shred_all({&*configuration, {main_path.substr(main_path.rfind('/') + 1)}}, told);
   return told;
 }
 
@@ -176,7 +231,7 @@ void tell_destroyed(const backup::Shredded& told, const std::vector<std::string>
                     Report& report) {
   report.text = fmt::format(
       "{} overwritten and removed: the queue's key first, then keys, secrets, users, the\n"
-      "configuration and the queue.\n\nOn a magnetic disk their octets are gone. A flash medium "
+      "queue and the configuration.\n\nOn a magnetic disk their octets are gone. A flash medium "
       "may keep old blocks that\nno program can reach: the mail in them is noise without the "
       "queue's key, keys and\npasswords in them are not. Where that matters destroy the medium, "
       "and in any case do\nwhat follows.\n",
@@ -185,8 +240,9 @@ void tell_destroyed(const backup::Shredded& told, const std::vector<std::string>
   report.json["failed"] = told.failed;
   report.json["left"] = left;
   for (const std::string& path : left) {
-    report.text += fmt::format("\nNot touched, because it is outside of the configuration: {}",
-                               printable(path));
+    report.text +=
+        fmt::format("\nNot touched, because it is outside of the configuration and the queue: {}",
+                    printable(path));
   }
   if (!left.empty()) report.text += '\n';
   if (told.failed.empty()) return;
@@ -216,6 +272,7 @@ Outcome<> erase(const std::string& configuration_path, const EraseOrder& order) 
   }
   const auto running = ask_relay(configuration_path, {control::Verb::status, std::nullopt, false});
   if (running) return stop("the relay runs", "Stop posternd, then try again; nothing was erased.");
+  hold_signals();
   std::vector<std::string> left;
   const auto told = destroy(main_path, order, *found, left);
   if (!told) return std::unexpected(told.error());

@@ -85,7 +85,7 @@ void print_failure(const Failure& failure, bool json) {
 int print(Outcome<> outcome, bool json) {
   if (!outcome) {
     print_failure(outcome.error(), json);
-    return exit_failed;
+    return outcome.error().exit_code;
   }
   std::string text = json ? control::write_json(outcome->json) + '\n' : std::move(outcome->text);
   const bool written = write_out(stdout, text);
@@ -98,7 +98,7 @@ int print(Outcome<> outcome, bool json) {
     print_failure(
         {"the output could not be written", "Check where standard output goes, then try again."},
         json);
-    return exit_failed;
+    return outcome->exit_code == 0 ? exit_failed : outcome->exit_code;
   }
   return outcome->exit_code;
 }

@@ -22,11 +22,14 @@ using Json = control::Json;
 
 inline constexpr int exit_failed = 1;
 inline constexpr int exit_usage = 2;
+inline constexpr int exit_half = 3;      // restore: the old has moved, the new is not in its place
+inline constexpr int exit_unusable = 4;  // restore: all is in its place; the relay refuses it
 inline constexpr std::size_t columns_max = 80;
 
 struct Failure {
   std::string error;
   std::string advice;  // a sentence: what to do
+  int exit_code = exit_failed;
 };
 
 struct Report {

@@ -55,14 +55,18 @@ Result<> give_directory_to_relay(const std::string& configuration_path, const st
 
 void tell_ownership(const std::string& configuration_path, const std::string& directory,
                     Report& report) {
-  const auto owner = relay_owner(configuration_path);
+  tell_ownership(relay_owner(configuration_path), directory, report);
+}
+
+void tell_ownership(const std::optional<FileOwner>& owner, const std::string& directory,
+                    Report& report) {
   const bool root = ::geteuid() == 0;
   if (owner ? root || owner->user == ::geteuid() : !root) return;
   const std::string told =
       owner ? fmt::format("{} is yours, but posternd runs as user id {}; as root: `chown -R {} {}`",
                           directory, owner->user, owner->user, directory)
             : fmt::format(
-                  "the state directory does not exist, so nobody knows which user posternd "
+                  "the state directory did not exist, so nobody knows which user posternd "
                   "runs as;\n{} belongs to root. Before the start: `chown -R USER {}`",
                   directory, directory);
   report.json["owner_unknown"] = !owner;

@@ -32,5 +32,8 @@ namespace postern::tools {
 // `directory`.
 void tell_ownership(const std::string& configuration_path, const std::string& directory,
                     Report& report);
+// The same where the owner was looked for before the directory was made.
+void tell_ownership(const std::optional<FileOwner>& owner, const std::string& directory,
+                    Report& report);
 
 }  // namespace postern::tools

@@ -1,6 +1,8 @@
 // Restoring: all or nothing, the old kept, and a queue that opens.
 #include "relay/backup/restoration.hpp"
 
+#include <unistd.h>
+
 #include "backup_support.hpp"
 #include "crypto/random.hpp"
 #include "relay/backup/backup_file.hpp"
@@ -115,6 +117,7 @@ TEST_F(Restoring, WhatIsThereIsNamedAndMovedAwayWhole) {
   scratch.write("new/relay.toml", "old");
   scratch.write("new/users.d/b.toml", "old user");
   scratch.write("new/stranger", "stays");
+  scratch.write("new/state/stranger", "stays");
   make_queue(scratch.path("new/state"), 1);
   {
     const auto restoration = unpack();
@@ -127,11 +130,16 @@ TEST_F(Restoring, WhatIsThereIsNamedAndMovedAwayWhole) {
   EXPECT_FALSE(scratch.has("new/state/.restore"));
   const auto restoration = unpack();
   ASSERT_TRUE(restoration->complete(false));
+  std::filesystem::create_directories(scratch.path("new/replaced-U"));
+  EXPECT_EQ(restoration->unused_time("U"), "U-2");
+  EXPECT_EQ(restoration->unused_time("T"), "T");
+  EXPECT_EQ(*count_messages(scratch.path("new/state")), 1);
   ASSERT_TRUE(restoration->put_in_place("T"));
   EXPECT_EQ(scratch.read("new/replaced-T/relay.toml"), "old");
   EXPECT_EQ(scratch.read("new/replaced-T/users.d/b.toml"), "old user");
   EXPECT_FALSE(scratch.has("new/users.d/b.toml"));
   EXPECT_EQ(scratch.read("new/stranger"), "stays");
+  EXPECT_EQ(scratch.read("new/state/stranger"), "stays");
   EXPECT_TRUE(scratch.has("new/state/replaced-T/queue.db"));
   EXPECT_TRUE(scratch.has("new/state/reserve"));
 }
@@ -162,6 +170,43 @@ TEST_F(Restoring, ALinkDoesNotLeadTheUnpackingElsewhere) {
   std::filesystem::create_symlink(scratch.path("elsewhere"), scratch.path("new/state/.restore"));
   const auto restoration = unpack();
   EXPECT_TRUE(std::filesystem::is_empty(scratch.path("elsewhere")));
+}
+
+// The state directory is the relay's, who may put links there; as another user those would lead us
+// into what is read-only there, as root into everything.
+TEST_F(Restoring, InADirectoryOfAnotherRootDoesWhatItsOwnerMay) {
+  std::filesystem::permissions(scratch.path(), std::filesystem::perms(0755));
+  scratch.write("outside/kept.body", "root's");
+  std::filesystem::permissions(scratch.path("outside"), std::filesystem::perms(0555));
+  constexpr unsigned other = 65534;
+  if (::geteuid() == 0) {
+    for (const char* directory : {"old/state", "new/state"}) {
+      ASSERT_EQ(::lchown(scratch.path(directory).c_str(), other, other), 0);
+      for (const auto& each :
+           std::filesystem::recursive_directory_iterator(scratch.path(directory)))
+        ASSERT_EQ(::lchown(each.path().c_str(), other, other), 0);
+    }
+    for (const char* directory : {"old", "new"})
+      std::filesystem::permissions(scratch.path(directory), std::filesystem::perms(0755));
+  }
+  back_up();
+  auto to = destination();
+  if (::geteuid() == 0) to.relay = FileOwner{other, other};
+  auto restoration = Restoration::begin(to);
+  ASSERT_TRUE(restoration);
+  ASSERT_TRUE(read_backup(scratch.path("b"), passphrase, **restoration));
+  const auto queue = (*restoration)->complete(true);
+  ASSERT_TRUE(queue) << queue.error().text();
+  EXPECT_EQ(queue->messages, 3);
+  {
+    auto snapshot = QueueSnapshot::of_stopped(scratch.path("old/state"));
+    ASSERT_TRUE(snapshot) << snapshot.error().text();
+    std::filesystem::rename(scratch.path("old/state/snapshot/spool"), scratch.path("away"));
+    std::filesystem::create_symlink(scratch.path("outside"),
+                                    scratch.path("old/state/snapshot/spool"));
+  }
+  EXPECT_EQ(scratch.read("outside/kept.body"), "root's");
+  std::filesystem::permissions(scratch.path("outside"), std::filesystem::perms(0755));
 }
 
 }  // namespace

@@ -26,6 +26,23 @@ TEST(Tree, FollowsNoLink) {
   shred(tree, "file", told);
   EXPECT_EQ(scratch.read("outside/secret"), "root's");
   EXPECT_FALSE(scratch.has("inside/folder"));
+  EXPECT_EQ(told.failed.size(), 2);  // that what they point to is still there
+}
+
+// Root would overwrite a file of its own, or give it away.
+TEST(Tree, ASecondNameOfAnotherFileIsOnlyRemoved) {
+  const Scratch scratch;
+  scratch.write("outside/secret", "root's");
+  scratch.write("inside/plain", "ours");
+  std::filesystem::create_hard_link(scratch.path("outside/secret"), scratch.path("inside/file"));
+  const Tree tree = scratch.tree("inside");
+  EXPECT_TRUE(tree.give("plain", 0600, nullptr));
+  EXPECT_FALSE(tree.give("file", 0600, nullptr));
+  Shredded told;
+  shred(tree, "file", told);
+  EXPECT_EQ(told.failed.size(), 1);
+  EXPECT_FALSE(scratch.has("inside/file"));
+  EXPECT_EQ(scratch.read("outside/secret"), "root's");
 }
 
 TEST(Tree, AMoveReplacesNothing) {
@@ -37,13 +54,13 @@ TEST(Tree, AMoveReplacesNothing) {
   EXPECT_EQ(scratch.read("b"), "2");
 }
 
-// The hard link shows the octets that the name's removal alone would leave on the medium.
+// The open descriptor shows the octets that the name's removal alone would leave on the medium.
 TEST(Tree, ShreddingOverwritesInPlaceBeforeItRemoves) {
   const Scratch scratch;
   const std::string key(40'000, 'k');
   scratch.write("keys/deep/one.key", key);
   scratch.write("spool/x.body", "sealed");
-  std::filesystem::create_hard_link(scratch.path("keys/deep/one.key"), scratch.path("kept"));
+  std::ifstream kept(scratch.path("keys/deep/one.key"), std::ios::binary);
   std::filesystem::create_hard_link(scratch.path("spool/x.body"), scratch.path("body"));
   const Tree tree = scratch.tree();
   Shredded told;
@@ -51,7 +68,7 @@ TEST(Tree, ShreddingOverwritesInPlaceBeforeItRemoves) {
   EXPECT_EQ(told.files, 2);
   EXPECT_TRUE(told.failed.empty());
   EXPECT_FALSE(scratch.has("keys"));
-  EXPECT_EQ(scratch.read("kept"), std::string(key.size(), '\0'));
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(kept), {}), std::string(key.size(), '\0'));
   EXPECT_EQ(scratch.read("body"), "sealed");  // noise without its key, and often large
 }
 

@@ -1,4 +1,8 @@
 // The pure parts of the image's first process and supervisor.
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -7,6 +11,7 @@
 #include "firmware/init/orders.hpp"
 #include "firmware/init/partition_table.hpp"
 #include "firmware/init/restart_policy.hpp"
+#include "firmware/init/shred.hpp"
 #include "firmware/init/system.hpp"
 #include "firmware/init/verity.hpp"
 #include "gtest/gtest.h"
@@ -46,6 +51,57 @@ TEST(OrdersTest, OnlyTheBoxsOwnNameErasesIt) {
     EXPECT_FALSE(names_this_box(wrong, identity)) << wrong;
   }
   EXPECT_FALSE(names_this_box("", ""));
+}
+
+TEST(OrdersTest, AnEraseThatWasInterruptedIsKnownByItsResult) {
+  const std::string identity = "0123456789abcdef";
+  const std::string result =
+      "Box " + identity + " is being erased.\r\n\r\nTo revoke:\r\na\r\nb\r\n";
+  EXPECT_TRUE(is_result_of(result, identity));
+  EXPECT_EQ(revocations_in(result), "a\nb\n");
+  EXPECT_FALSE(is_result_of(result, "fedcba9876543210"));
+  EXPECT_FALSE(is_result_of("Nothing was erased", identity));
+  EXPECT_FALSE(is_result_of("Box  is erased", ""));
+  EXPECT_EQ(revocations_in("Nothing was erased"), "");
+}
+
+class ShredTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "postern-shred-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    root = name;
+    std::filesystem::create_directories(root + "/top/replaced-T");
+    for (const char* each : {"/top/a", "/top/b", "/top/replaced-T/queue.key", "/outside"})
+      ASSERT_TRUE(write_file(root + each, "secret"));
+    std::filesystem::create_symlink(root + "/outside", root + "/top/link");
+  }
+  void TearDown() override { std::filesystem::remove_all(root); }
+  std::string root;
+  int fed = 0;
+  Shredding shredding{[this] { ++fed; }};
+};
+
+// The watchdog would else end the erase of a directory with many small files.
+TEST_F(ShredTest, FeedsTheWatchdogAtEachName) {
+  std::ifstream kept(root + "/top/a");
+  shred_tree(root + "/top", shredding);
+  EXPECT_GE(fed, 6);
+  EXPECT_TRUE(shredding.failed.empty());
+  EXPECT_FALSE(std::filesystem::exists(root + "/top"));
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(kept), {}), std::string(6, '\0'));
+  EXPECT_EQ(read_file(root + "/outside"), "secret");
+}
+
+TEST_F(ShredTest, FindsTheKeysOfQueuesThatWerePutAway) {
+  shred_named(root + "/top", "queue.key", shredding);
+  EXPECT_FALSE(std::filesystem::exists(root + "/top/replaced-T/queue.key"));
+  EXPECT_TRUE(std::filesystem::exists(root + "/top/a"));
+}
+
+TEST_F(ShredTest, TellsWhatCouldNotBeErased) {
+  shred("/proc/self/status", shredding);
+  EXPECT_FALSE(shredding.failed.empty());
 }
 
 TEST(VerityTest, TakesOnlyWholeParameters) {

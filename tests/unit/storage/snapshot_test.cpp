@@ -68,6 +68,8 @@ TEST(Snapshot, HoldsWhatIsCommittedUpToItsLastStep) {
     ASSERT_TRUE(step) << step.error().text();
     folder = *step;
     ++steps;
+    // A reader that comes too early finds none.
+    EXPECT_EQ(std::filesystem::exists(directory.path() + "/snapshot/queue.db"), !folder.empty());
   }
   EXPECT_GT(steps, 5);
   // Afterwards nothing changes in it: neither what comes, nor what goes with its body.
@@ -136,6 +138,14 @@ TEST(Snapshot, TakesNoRoomThatMailNeeds) {
   const auto store = open_or_abort(directory, nullptr, &files);
   files.free = free_bytes_min;
   EXPECT_EQ(store->begin_snapshot().error().kind, ErrorKind::no_space);
+  // Nor the room for what comes while it is made and read.
+  files.free = free_bytes_min + (std::uint64_t{48} << 20);
+  EXPECT_EQ(store->begin_snapshot().error().kind, ErrorKind::no_space);
+  EXPECT_FALSE(std::filesystem::exists(directory.path() + "/snapshot"));
+  files.free = std::uint64_t{1} << 30;
+  ASSERT_TRUE(store->begin_snapshot());
+  files.free = free_bytes_min;
+  EXPECT_EQ(store->step_snapshot().error().kind, ErrorKind::no_space);
   EXPECT_FALSE(std::filesystem::exists(directory.path() + "/snapshot"));
 }
 
@@ -210,6 +220,31 @@ TEST(StoppedSnapshot, TheLockKeepsADaemonOut) {
   const auto store = QueueStore::open(directory.path());
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().kind, ErrorKind::busy);
+}
+
+// Root would give the other file to the directory's owner.
+TEST(StoppedSnapshot, ALockThatIsASecondNameOfAnotherFileIsRefusedToRoot) {
+  const StateDirectory directory;
+  std::filesystem::create_directories(directory.path());
+  const std::string other = directory.path() + "/other";
+  ASSERT_TRUE(write_file_atomically(other, as_bytes("root's"), 0600));
+  std::filesystem::create_hard_link(other, directory.path() + "/lock");
+  EXPECT_EQ(lock_state_directory(directory.path()).has_value(), ::geteuid() != 0);
+}
+
+// As a start does: what a newer Postern wrote, and permits to this one, can be backed up.
+TEST(RestoredQueue, ANewerSchemaIsTakenWhereItPermitsThisOne) {
+  const StateDirectory directory;
+  open_or_abort(directory).reset();
+  const FileDescriptor file(::open(directory.database().c_str(), O_RDWR));
+  const auto write = [&](off_t at, char value) {  // the last octet of a number in SQLite's header
+    return ::pwrite(file.get(), &value, 1, at + 3) == 1;
+  };
+  constexpr off_t user_version_at = 60, application_id_at = 68;
+  ASSERT_TRUE(write(user_version_at, static_cast<char>(schema_version + 1)));
+  EXPECT_TRUE(check_database_file(directory.database()));
+  ASSERT_TRUE(write(application_id_at, static_cast<char>(schema_version + 1)));
+  EXPECT_EQ(check_database_file(directory.database()).error().kind, ErrorKind::unsupported);
 }
 
 TEST(RestoredQueue, IsCheckedCountedAndHeld) {
