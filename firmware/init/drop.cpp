@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <ranges>
 #include <system_error>
 
 #include "firmware/init/drop_files.hpp"
@@ -21,6 +22,8 @@ namespace postern::firmware {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr char queue_directory[] = "/data/queue";
 
 bool give(const std::string& path, unsigned mode) {
   return ::chmod(path.c_str(), mode) == 0 && ::chown(path.c_str(), relay_user, relay_user) == 0;
@@ -63,13 +66,14 @@ bool write_configuration(const std::vector<DropFile>& files, const std::string& 
   });
 }
 
-// Completed by what the box makes itself, then judged by the relay.
+// Completed by what the box makes itself, then judged by the relay. A queue in another place would
+// be forgotten at the next change, or live in memory.
 bool is_good(const std::string& directory, const Box& box, const FeedWatchdog& feed,
              std::string& problems) {
   complete_configuration(directory, box, "", feed);
-  return run_and_wait(
-             {"/usr/sbin/posternd", "--check-config", "--config", directory + "/" + drop_main_file},
-             relay_user, &problems, feed) == 0;
+  return run_and_wait({"/usr/sbin/posternd", "--check-config", "--state-directory", queue_directory,
+                       "--config", directory + "/" + drop_main_file},
+                      relay_user, &problems, feed) == 0;
 }
 
 // In one step: a power cut leaves the old one or the fresh one in force, never none.
@@ -88,14 +92,17 @@ bool put_in_force(const std::string& fresh) {
 // What was left out of the drop is only removed: its size has no bound, and it was no secret of it.
 void shred_drop(const std::string& place, const std::vector<DropFile>& files,
                 const FeedWatchdog& feed) {
-  for (const DropFile& file : files) {
+  // postern.toml last: a stick pulled before comes back as a whole drop, and the rest goes then.
+  for (const DropFile& file : std::views::reverse(files)) {
     feed();
     shred(place + "/" + file.name);
   }
   for (const char* name : drop_directories) {
     const std::string directory = place + "/" + name;
-    for (const std::string& file : directory_names(directory))
+    for (const std::string& file : directory_names(directory)) {
+      feed();
       ::unlink((directory + "/" + file).c_str());
+    }
     ::rmdir(directory.c_str());
   }
   ::unlink((place + "/" + problems_file).c_str());
@@ -126,7 +133,9 @@ DropResult take_drop(const Place& place, const Box& box, const FeedWatchdog& fee
   if (::access((place.path + "/" + drop_main_file).c_str(), F_OK) != 0) return DropResult::nothing;
   const std::string problems = problems_of(place, box, feed);
   if (problems.empty()) {
-    say("the dropped configuration is in force; it was removed from " + place.name);
+    const bool left = ::access((place.path + "/" + drop_main_file).c_str(), F_OK) == 0;
+    say(std::string("the dropped configuration is in force; it ") +
+        (left ? "could not be removed, so remove it from " : "was removed from ") + place.name);
     return DropResult::taken;
   }
   say("the dropped configuration is refused; the one in force, if any, stays:");

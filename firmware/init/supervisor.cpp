@@ -120,7 +120,8 @@ class Supervisor {
   // What a person left for the box on a mounted place; updates wait for look_after_updates().
   void look_through(const Place& place) {
     const Orders orders{notice_.box, feed_, [this] { relay_.stop(feed_); }};
-    if (take_orders(place.path, orders) == OrderResult::restart) {
+    // Not from a stick: who plugs one in for a moment must not carry away all keys.
+    if (!place.stick && take_orders(place.path, orders) == OrderResult::restart) {
       restart_wanted_ = true;  // what else is there belongs to the box that starts next
       return;
     }

@@ -43,6 +43,17 @@ class TheHealthCheck(InteropTest):
             self.assertEqual(found["result"], "away")
             self.assertIn("refused", found["reason"])
 
+    def test_that_every_upstream_is_away_is_a_fault_where_one_was_reached_before(self):
+        upstream, known = self.start_upstream(), self.scratch / "known"
+        with self.relay_to(upstream) as relay:
+            self.health(relay, "--note", known)
+            self.assertEqual(known.read_text(), "reached provider\n")
+            self.assertTrue(self.health(relay, "--known", known)["healthy"])
+            upstream.stop()
+            self.assertFalse(self.health(relay, "--known", known, code=1)["healthy"])
+            known.write_text("")
+            self.assertTrue(self.health(relay, "--known", known)["healthy"])
+
     def test_a_fault_counts_unless_it_was_there_before(self):
         certificate, key = self.authority.issue("other", ["some-other.example"])
         upstream = self.start_upstream(certificate=certificate, private_key=key)

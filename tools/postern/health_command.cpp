@@ -16,7 +16,8 @@ namespace postern::tools {
 
 namespace {
 
-// A line each: status, blank, name. An upstream has one fault; there are at most 64.
+// A line each: the fault's status, or this word; a blank; the upstream's name. At most 64 of them.
+constexpr std::string_view reached_before = "reached";
 constexpr std::size_t faults_bytes_max = 16UZ * 1024;
 
 // The relay gives every peer a verdict within 45 s.
@@ -42,7 +43,9 @@ std::set<std::string> read_faults(const std::optional<std::string>& path) {
 Result<> write_faults(const Json& upstreams, const std::string& path) {
   std::string text;
   for (const Json& upstream : upstreams) {
-    if (text_at(upstream, "result") == "faulty") text += fault_of(upstream) + '\n';
+    const std::string result = text_at(upstream, "result");
+    if (result == "faulty") text += fault_of(upstream) + '\n';
+    if (result == reached_before) text += result + ' ' + text_at(upstream, "name") + '\n';
   }
   return write_file_atomically(path, as_bytes(text), 0600);
 }
@@ -60,8 +63,19 @@ struct Verdict {
   }
 };
 
+// One away may be down. All away, where one was reached just before, is a machine without a
+// network.
+bool lost_the_network(const Json& upstreams, const std::set<std::string>& known) {
+  const bool all_away = std::ranges::all_of(
+      upstreams, [](const Json& upstream) { return text_at(upstream, "result") == "away"; });
+  return all_away && std::ranges::any_of(known, [](const std::string& line) {
+           return line.starts_with(std::string(reached_before) + ' ');
+         });
+}
+
 Verdict judge(const Json& answer, const std::set<std::string>& known) {
   Verdict verdict;
+  const bool lost = lost_the_network(list_at(answer, "upstreams"), known);
   for (const Json& listener : list_at(answer, "listeners")) {
     const bool good = text_at(listener, "result") == "reached";
     verdict.add(listener, "listener", good ? "good" : "faulty", !good);
@@ -71,7 +85,8 @@ Verdict judge(const Json& answer, const std::set<std::string>& known) {
     const bool faulty = result != "reached" && result != "away";
     const bool expected = faulty && known.contains(fault_of(upstream));
     if (expected) result += ", as before";
-    verdict.add(upstream, "upstream", std::move(result), faulty && !expected);
+    if (lost) result += ", as is every other, and one was reached before";
+    verdict.add(upstream, "upstream", std::move(result), (faulty && !expected) || lost);
   }
   return verdict;
 }
