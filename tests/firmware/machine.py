@@ -114,6 +114,8 @@ class Disk(Fat):
         if image:
             run("cp", "--sparse=always", image, self.file)
         if megabytes:
+            if megabytes * MEGABYTE < self.file.stat().st_size:
+                raise AssertionError(f"the image does not fit onto a medium of {megabytes} MB")
             with open(self.file, "r+b") as disk:
                 disk.truncate(megabytes * MEGABYTE)
 

@@ -83,7 +83,7 @@ def messages_in(octets):
 
 
 class PowerCutsWhileMailIsAccepted(BoxTest):
-    megabytes = 256  # so that the data partition grows, and mail has room
+    megabytes = 384  # so that the data partition grows, and mail has room
     messages = 60  # taken before the box is left alone
     mail_states, start_states = 120, 30
 
