@@ -58,8 +58,8 @@ class DkimKey {
   [[nodiscard]] const std::string& public_key_base64() const;
 
   // The whole field "DKIM-Signature: …\r\n", folded. `fields` are the header's fields in order,
-  // each with its CRLF. RSA takes 0.3 ms, several on small
-  // processors: not on a loop thread.
+  // each with its CRLF. RSA takes 0.3 ms, several on small processors:
+  // not on a loop thread.
   [[nodiscard]] Result<std::string> sign(std::span<const std::string_view> fields,
                                          const Sha256Digest& body_hash,
                                          std::int64_t unix_seconds) const;
