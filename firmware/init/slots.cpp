@@ -2,9 +2,11 @@
 #include "firmware/init/slots.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -25,6 +27,8 @@ constexpr std::size_t head_bytes = 4096;  // with the whole signature (update/bu
 constexpr std::chrono::minutes install_time_max{30};  // 70 MB from a slow stick to a slow card
 constexpr char reason_file[] = "/data/box/reason";    // left by an image that fails its trial
 
+std::string stem_of(char slot) { return std::string("postern-") + slot; }
+
 char other_slot() { return running_slot() == 'a' ? 'b' : 'a'; }
 
 SlotImage image_of(const std::string& efi_place, char slot) {
@@ -36,6 +40,26 @@ bool replace_file(const std::string& path, const std::string& content) {
   if (write_file(fresh, content, 0600) && ::rename(fresh.c_str(), path.c_str()) == 0) return true;
   say_errno("could not write " + path, errno);
   return false;
+}
+
+bool sync_by_name(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool done = fd >= 0 && ::fsync(fd) == 0;
+  if (fd >= 0) ::close(fd);
+  return done;
+}
+
+bool hide(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct stat facts{};
+  constexpr std::array<char, image_front_bytes> zeros{};
+  bool done = ::fstat(fd, &facts) == 0;
+  const auto count = std::min(static_cast<std::size_t>(facts.st_size), zeros.size());
+  done = done && ::pwrite(fd, zeros.data(), count, 0) == static_cast<ssize_t>(count) &&
+         ::fsync(fd) == 0;
+  ::close(fd);
+  return done;
 }
 
 std::string head_of(const std::string& path) {
@@ -57,7 +81,8 @@ std::int64_t stored_floor() {
 }  // namespace
 
 SlotImage find_slot_image(const std::vector<std::string>& names, char slot) {
-  const std::string stem = std::string("postern-") + slot;
+  const std::string stem = stem_of(slot);
+  SlotImage found;
   for (const std::string& name : names) {
     std::string_view rest = name;
     if (!rest.starts_with(stem) || !rest.ends_with(".efi")) continue;
@@ -66,9 +91,19 @@ SlotImage find_slot_image(const std::vector<std::string>& names, char slot) {
     if (rest.front() != '+') continue;
     const std::string_view left = rest.substr(1, rest.find('-') - 1);
     const bool none = !left.empty() && left.find_first_not_of('0') == std::string_view::npos;
-    return {none ? SlotState::failed : SlotState::on_trial, name};
+    found = {none ? SlotState::failed : SlotState::on_trial, name};
   }
-  return {};
+  return found;
+}
+
+bool remove_slot_images(const std::string& directory, char slot) {
+  std::vector<std::string> images;
+  for (const std::string& name : directory_names(directory)) {
+    if (name.starts_with(stem_of(slot))) images.push_back(directory + "/" + name);
+  }
+  const auto removed = [](const std::string& path) { return ::unlink(path.c_str()) == 0; };
+  return std::ranges::all_of(images, hide) && std::ranges::all_of(images, removed) &&
+         sync_by_name(directory);
 }
 
 char running_slot() {
@@ -99,8 +134,8 @@ std::optional<std::string> take_failed_update(const std::string& efi_place) {
       image_of(efi_place, running_slot()).state != SlotState::good) {
     return std::nullopt;
   }
-  const std::string path = efi_place + kernels_directory + "/" + other.name;
-  if (::unlink(path.c_str()) != 0) say_errno("could not remove " + path, errno);
+  if (!remove_slot_images(efi_place + kernels_directory, other_slot()))
+    say_errno("could not remove " + other.name, errno);
   ::sync();
   const std::string why(trimmed(read_file(reason_file).value_or("")));
   ::unlink(reason_file);

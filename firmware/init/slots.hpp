@@ -2,9 +2,12 @@
 // (systemd-boot's boot counting: postern-b+3.efi, postern-b+2-1.efi, … postern-b.efi when good).
 //
 // Promise: only the slot that runs is ever called good, and only here; an image that used up its
-// tries is removed, with the reason kept, so that it is not started again.
+// tries is removed, with the reason kept, so that it is not started again. Sharp edge: a power cut
+// between the two halves of a renaming leaves FAT with both names for one content. Both start the
+// slot then, and one must never be removed without the other: its clusters would be given away.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -21,7 +24,7 @@ struct SlotImage {
   SlotState state = SlotState::absent;
   std::string name;  // of the file; empty when absent
 };
-// `names`: what EFI/Linux holds.
+// `names`: what EFI/Linux holds. A good one goes before one on trial.
 [[nodiscard]] SlotImage find_slot_image(const std::vector<std::string>& names, char slot);
 
 // The slot that runs, from the kernel's command line: 'a' or 'b'.
@@ -29,6 +32,14 @@ struct SlotImage {
 
 inline constexpr char kernels_directory[] = "/EFI/Linux";       // below the EFI partition's place
 inline constexpr char update_file[] = "postern-update.bundle";  // on the EFI partition or a stick
+
+// As many octets as a medium writes at once: with them in front an image can be started, with zeros
+// there the boot loader passes over it (no MZ header, PE format section "MS-DOS Stub").
+inline constexpr std::size_t image_front_bytes = 512;
+
+// Removes every name of that slot's image, each hidden from the boot loader first, so that none is
+// started that is half gone. False with errno set when one is still there.
+[[nodiscard]] bool remove_slot_images(const std::string& directory, char slot);
 
 // Renames the running slot's image to its good name and raises the floor below which nothing is
 // installed; true when it is good now.

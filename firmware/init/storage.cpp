@@ -110,9 +110,10 @@ bool open_data(const std::string& device, const FeedWatchdog& feed) {
 EfiPartition::EfiPartition() {
   const std::string device = find_partition("postern-efi", own_disk());
   ::mkdir(place_.c_str(), 0700);
-  mounted_ = !device.empty() &&
-             ::mount(device.c_str(), place_.c_str(), "vfat",
-                     MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS, "umask=077") == 0;
+  // Nobody mends what a power cut left in this file system; writing goes on around it.
+  mounted_ = !device.empty() && ::mount(device.c_str(), place_.c_str(), "vfat",
+                                        MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS,
+                                        "umask=077,errors=continue") == 0;
   if (!mounted_) say_errno("the EFI partition cannot be mounted", errno);
 }
 

@@ -1,18 +1,15 @@
 // Writing the other slot; see the header.
 #include "firmware/update/installer.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <functional>
-#include <vector>
 
 #include "crypto/minisign.hpp"
+#include "firmware/init/slots.hpp"
 #include "firmware/update/bundle.hpp"
 #include "relay/base/bytes.hpp"
 #include "relay/base/file.hpp"
@@ -26,9 +23,14 @@ constexpr char tries[] = "+3";  // systemd-boot's count of tries, in the file's 
 
 using Sink = std::function<Result<>(ByteView)>;
 
-// Gives every chunk of a file's part to `sink` and returns the hash of what was given.
-Result<std::string> walk(int fd, std::uint64_t at, std::uint64_t bytes, const Sink& sink) {
+// Gives every chunk of a file's part to `sink` and returns its hash. The part's `front`, where it
+// is known already, is hashed and neither read nor given.
+Result<std::string> walk(int fd, std::uint64_t at, std::uint64_t bytes, const Sink& sink,
+                         ByteView front = {}) {
   crypto::Sha256 hash;
+  hash.update(front);
+  at += front.size();
+  bytes -= front.size();
   Bytes chunk(chunk_bytes);
   while (bytes > 0) {
     const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, chunk.size()));
@@ -65,39 +67,43 @@ Result<> write_all(int fd, ByteView view) {
   return {};
 }
 
-// Copies a part to `path`, syncs, drops it from the cache and reads it back from the medium.
+// Copies a part, but for its front, to `path`, syncs, drops it from the cache and reads it back
+// from the medium.
 Result<> copy_part(int bundle, std::uint64_t at, const BundlePart& part, const std::string& path,
-                   int flags) {
+                   int flags, ByteView front = {}) {
   const FileDescriptor out(::open(path.c_str(), O_RDWR | O_CLOEXEC | flags, 0600));
   if (!out) return fail_errno("open " + path, errno);
-  const auto written =
-      walk(bundle, at, part.bytes, [&out](ByteView view) { return write_all(out.get(), view); });
+  if (::lseek(out.get(), static_cast<off_t>(front.size()), SEEK_SET) < 0)
+    return fail_errno("write " + path, errno);
+  const auto written = walk(
+      bundle, at, part.bytes, [&out](ByteView view) { return write_all(out.get(), view); }, front);
   if (!written) return std::unexpected(written.error());
   if (::fsync(out.get()) != 0) return fail_errno("sync " + path, errno);
   static_cast<void>(::posix_fadvise(out.get(), 0, 0, POSIX_FADV_DONTNEED));
-  const auto back = walk(out.get(), 0, part.bytes, nothing);
+  const auto back = walk(out.get(), 0, part.bytes, nothing, front);
   if (!back) return std::unexpected(back.error());
   if (*written == part.sha256 && *back == part.sha256) return {};
   return fail(ErrorKind::io, "write the update",
               path + " does not hold what was written; is the medium worn out?");
 }
 
-std::string kernel_name(char slot) { return std::string("postern-") + slot; }
-
-// Every name of that slot's kernel image: with tries left, without, and one half written.
-Result<> remove_kernels(const std::string& directory, char slot) {
-  DIR* open = ::opendir(directory.c_str());
-  if (open == nullptr) return fail_errno("open " + directory, errno);
-  std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(open)) {
-    if (std::string_view(entry->d_name).starts_with(kernel_name(slot)))
-      names.emplace_back(entry->d_name);
+// The kernel image under its name, hidden from the boot loader until its front comes last.
+Result<> install_kernel(int bundle, std::uint64_t at, const BundlePart& part,
+                        const InstallTarget& target) {
+  const std::string path =
+      target.kernels_directory + "/postern-" + std::string(1, target.slot) + tries + ".efi";
+  Bytes front(static_cast<std::size_t>(std::min<std::uint64_t>(part.bytes, image_front_bytes)));
+  if (::pread(bundle, front.data(), front.size(), static_cast<off_t>(at)) !=
+      static_cast<ssize_t>(front.size())) {
+    return fail(ErrorKind::io, "read the update", "the kernel image's front cannot be read");
   }
-  ::closedir(open);
-  for (const std::string& name : names) {
-    if (::unlink((directory + "/" + name).c_str()) != 0) return fail_errno("remove " + name, errno);
-  }
-  return sync_directory(directory);
+  if (auto done = copy_part(bundle, at, part, path, O_CREAT | O_EXCL, front); !done) return done;
+  if (auto done = sync_directory(target.kernels_directory); !done) return done;
+  const FileDescriptor out(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!out) return fail_errno("open " + path, errno);
+  if (auto done = write_all(out.get(), front); !done) return done;
+  if (::fsync(out.get()) != 0) return fail_errno("sync " + path, errno);
+  return {};
 }
 
 Result<Manifest> open_manifest(int fd, const InstallTarget& target, std::uint64_t& parts_at) {
@@ -143,22 +149,14 @@ Result<std::string> install_update(const std::string& file, const InstallTarget&
   if (auto good = check_part(bundle.get(), b_at, manifest->kernel_b, "kernel image"); !good)
     return std::unexpected(good.error());
 
-  if (auto done = remove_kernels(target.kernels_directory, target.slot); !done)
-    return std::unexpected(done.error());
+  if (!remove_slot_images(target.kernels_directory, target.slot))
+    return fail_errno("remove the older kernel image", errno);
   if (auto done = copy_part(bundle.get(), root_at, manifest->root, target.root_device, 0); !done)
     return std::unexpected(done.error());
-  const std::string name = target.kernels_directory + "/" + kernel_name(target.slot);
-  const bool a = target.slot == 'a';
-  if (auto done =
-          copy_part(bundle.get(), a ? a_at : b_at, a ? manifest->kernel_a : manifest->kernel_b,
-                    name + ".part", O_CREAT | O_TRUNC);
-      !done) {
-    return std::unexpected(done.error());
-  }
-  if (::rename((name + ".part").c_str(), (name + tries + ".efi").c_str()) != 0)
-    return fail_errno("give the kernel image its name", errno);
-  if (auto done = sync_directory(target.kernels_directory); !done)
-    return std::unexpected(done.error());
+  const auto installed = target.slot == 'a'
+                             ? install_kernel(bundle.get(), a_at, manifest->kernel_a, target)
+                             : install_kernel(bundle.get(), b_at, manifest->kernel_b, target);
+  if (!installed) return std::unexpected(installed.error());
   return manifest->version;
 }
 

@@ -2,9 +2,10 @@
 //
 // Promise: nothing is written before the signature, the architecture, the date and every hash were
 // checked. The order survives a loss of power anywhere: the other slot's kernel image goes first,
-// then the root is written, then the kernel image under a name that the boot loader does not see,
-// both are read back, and only then it gets its name, with three tries. The slot that runs is never
-// touched.
+// then the root is written, then the kernel image, with three tries in its name and without its
+// front, so that the boot loader does not see it; both are read back, and only then one write puts
+// the front there. Not a renaming: halved by a power cut, FAT has two names for one content. The
+// slot that runs is never touched.
 #pragma once
 
 #include <cstdint>

@@ -86,6 +86,10 @@ class Fat:
     def content(self, name):
         return run("mtype", "-i", self._fat, f"::{name}")
 
+    def as_far_as_it_goes(self, name):
+        """Of a file that may be broken off."""
+        return subprocess.run(["mtype", "-i", self._fat, f"::{name}"], capture_output=True, check=False).stdout
+
     def holds(self, octets):
         """Whether the octets stand anywhere in it, in a file or not."""
         with open(self.file, "rb") as file:
@@ -121,6 +125,7 @@ class Disk(Fat):
 
     # Of the EFI partition.
     efi_names, efi_file, efi_holds = Fat.names, Fat.content, Fat.holds
+    efi_file_as_far_as_it_goes = Fat.as_far_as_it_goes
 
     def put_into_slot_a(self, parts):
         """What firmware/build left beside an image, in place of the image's own."""

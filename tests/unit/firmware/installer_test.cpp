@@ -12,6 +12,7 @@
 #include <string>
 
 #include "crypto/minisign.hpp"
+#include "firmware/init/slots.hpp"
 #include "gtest/gtest.h"
 #include "relay/base/encoding.hpp"
 
@@ -88,11 +89,13 @@ class InstallerTest : public ::testing::Test {
                                    const std::string& architecture = "amd64") const {
     const std::string manifest = "version 9\narchitecture " + architecture + "\nbuilt " + built +
                                  "\nroot " + std::to_string(root.size()) + " " + hash_of(root) +
-                                 "\nkernel-a 2 " + hash_of("ka") + "\nkernel-b 2 " + hash_of("kb") +
-                                 "\n";
+                                 "\nkernel-a " + std::to_string(kernel_a.size()) + " " +
+                                 hash_of(kernel_a) + "\nkernel-b " +
+                                 std::to_string(kernel_b.size()) + " " + hash_of(kernel_b) + "\n";
     const std::string signature = signer.sign(manifest);
     return "POSTERN-BUNDLE 1 " + std::to_string(manifest.size()) + " " +
-           std::to_string(signature.size()) + "\n" + manifest + signature + root + "ka" + "kb";
+           std::to_string(signature.size()) + "\n" + manifest + signature + root + kernel_a +
+           kernel_b;
   }
   [[nodiscard]] Result<std::string> install(const std::string& content) const {
     write(place / "bundle", content);
@@ -109,6 +112,7 @@ class InstallerTest : public ::testing::Test {
   InstallTarget target;
   const std::string old_root = std::string(300'000, 'o');
   const std::string root = std::string(200'000, 'n');
+  const std::string kernel_a = "ka", kernel_b = "kb" + std::string(100'000, 'k');
 };
 
 TEST_F(InstallerTest, AGoodOneIsOnTrialAndTheRunningSlotStays) {
@@ -116,7 +120,7 @@ TEST_F(InstallerTest, AGoodOneIsOnTrialAndTheRunningSlotStays) {
   ASSERT_TRUE(done) << done.error().text();
   EXPECT_EQ(*done, "9");
   EXPECT_EQ(read(place / "root").substr(0, root.size()), root);
-  EXPECT_EQ(read(place / "kernels/postern-b+3.efi"), "kb");
+  EXPECT_EQ(read(place / "kernels/postern-b+3.efi"), kernel_b);
   EXPECT_EQ(read(place / "kernels/postern-a.efi"), "running");
   EXPECT_FALSE(fs::exists(place / "kernels/postern-b.efi"));
   EXPECT_FALSE(fs::exists(place / "kernels/postern-b.part"));
@@ -125,13 +129,13 @@ TEST_F(InstallerTest, AGoodOneIsOnTrialAndTheRunningSlotStays) {
 TEST_F(InstallerTest, EachSlotGetsItsOwnKernelImage) {
   target.slot = 'a';
   ASSERT_TRUE(install(bundle()));
-  EXPECT_EQ(read(place / "kernels/postern-a+3.efi"), "ka");
+  EXPECT_EQ(read(place / "kernels/postern-a+3.efi"), kernel_a);
   EXPECT_EQ(read(place / "kernels/postern-b.efi"), "older");
 }
 
 TEST_F(InstallerTest, AFlippedBitAnywhereChangesNothing) {
   const std::string good = bundle();
-  const std::size_t head = good.size() - root.size() - 4;
+  const std::size_t head = good.size() - root.size() - kernel_a.size() - kernel_b.size();
   // The untrusted comment is the one line that no signature covers.
   const std::size_t comment = good.find("untrusted"), comment_end = good.find('\n', comment);
   for (std::size_t at = 0; at < good.size(); at += at < head ? 1 : 9973) {
@@ -168,6 +172,18 @@ TEST_F(InstallerTest, OneThatIsNotNewerOrForAnotherMachineOrBySomebodyElseChange
   target.public_key = "";
   EXPECT_FALSE(install(good));
   expect_untouched(0);
+}
+
+// Two names for one content are what a renaming on FAT leaves behind when the power goes in it.
+TEST_F(InstallerTest, WhatIsRemovedWasHiddenBefore) {
+  const std::string older = std::string(image_front_bytes, 'M') + "rest";
+  write(place / "kernels/postern-b.efi", older);
+  fs::create_hard_link(place / "kernels/postern-b.efi", place / "kernels/postern-b+2-1.efi");
+  fs::create_hard_link(place / "kernels/postern-b.efi", place / "seen");
+  ASSERT_TRUE(install(bundle()));
+  EXPECT_EQ(read(place / "seen"), std::string(image_front_bytes, '\0') + "rest");
+  EXPECT_FALSE(fs::exists(place / "kernels/postern-b.efi"));
+  EXPECT_FALSE(fs::exists(place / "kernels/postern-b+2-1.efi"));
 }
 
 TEST_F(InstallerTest, AMediumThatCannotHoldItLeavesTheOtherSlotWithoutAName) {

@@ -17,6 +17,15 @@ TEST(SlotsTest, TheNameTellsTheState) {  // systemd's Automatic Boot Assessment
   EXPECT_EQ(state_of("postern-b+0.efi"), SlotState::failed);
 }
 
+TEST(SlotsTest, OfTwoNamesThatAPowerCutLeftTheGoodOneCounts) {
+  for (const char* other : {"postern-b+2-1.efi", "postern-b+0-3.efi"}) {
+    for (const auto& names : {std::vector<std::string>{other, "postern-b.efi"},
+                              std::vector<std::string>{"postern-b.efi", other}}) {
+      EXPECT_EQ(find_slot_image(names, 'b').name, "postern-b.efi") << other;
+    }
+  }
+}
+
 TEST(SlotsTest, OtherFilesAreNoImageOfTheSlot) {
   for (const char* name :
        {"postern-a.efi", "postern-b.part", "postern-bb.efi", "postern-b", ".efi"})
