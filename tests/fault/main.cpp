@@ -12,14 +12,8 @@ namespace postern::fault {
 namespace {
 
 // A sanitizer makes the rig about ten times slower, and CTest waits for it.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr Options short_form{600, 1, 97};
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr Options short_form{600, 1, 97};
-#else
-constexpr Options short_form{4'000, 1, 23};
-#endif
+#ifdef POSTERN_SANITIZED
+constexpr Options short_form{300, 1, 193};
 #else
 constexpr Options short_form{4'000, 1, 23};
 #endif

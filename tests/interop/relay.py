@@ -42,6 +42,12 @@ def program(name):
     return str(pathlib.Path(build).resolve() / name)
 
 
+def is_sanitized():
+    """Whether the daemon is linked with a sanitizer's runtime, which keeps freed memory, shadows the rest and is slow."""
+    daemon = pathlib.Path(program("posternd")).read_bytes()
+    return b"__asan_init" in daemon or b"__tsan_init" in daemon
+
+
 # Below the ports that the kernel gives to outgoing connections, which would else take one before the relay does; never the
 # same port twice in a run.
 PORTS = iter(random.sample(range(20000, 32000), 12000))

@@ -10,10 +10,9 @@ import base64
 import pathlib
 import re
 import ssl
-import subprocess
 import time
 
-from relay import PASSWORD, USER, program
+from relay import is_sanitized, PASSWORD, USER
 from support import InteropTest
 
 CONNECTIONS = 300
@@ -26,12 +25,6 @@ SECONDS_MAX = 120
 def memory_bytes(pid):
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Pss:\s+(\d+) kB$", text, re.MULTILINE).group(1)) * 1024
-
-
-def is_sanitized():
-    """Whether the daemon is linked with a sanitizer's runtime, which keeps freed memory and shadows the rest."""
-    listed = subprocess.run(["ldd", program("posternd")], capture_output=True, text=True, check=True).stdout
-    return re.search(r"lib[at]san", listed) is not None
 
 
 async def read_reply(reader):

@@ -22,7 +22,7 @@ Options& options() {
 }
 
 // A sanitizer makes a world about ten times slower, and CTest waits for it.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef POSTERN_SANITIZED
 constexpr std::uint64_t seeds_of_short_form = 300;
 #else
 constexpr std::uint64_t seeds_of_short_form = 3'000;

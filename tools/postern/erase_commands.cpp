@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -215,9 +216,10 @@ Outcome<backup::Shredded> destroy(const std::string& main_path, const EraseOrder
   std::vector<std::string> queue;
   if (state) {
     queue = doomed_state(*state, told, left);
-    const auto first = std::ranges::stable_partition(
-        queue, [](const std::string& name) { return name.ends_with("queue.key"); });
-    shred_all({&*state, {queue.begin(), first.begin()}}, told);
+    std::vector<std::string> keys;
+    std::ranges::copy_if(queue, std::back_inserter(keys),
+                         [](const std::string& name) { return name.ends_with("queue.key"); });
+    shred_all({&*state, keys}, told);
   }
   if (authority) shred_all({&*authority, {"authority.key", "authority.crt", "identity"}}, told);
   shred_all({&*configuration, beneath(directory, found.belongings, left)}, told);

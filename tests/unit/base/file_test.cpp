@@ -88,7 +88,7 @@ TEST_F(FileTest, ASecretThatOthersCanReadIsRefused) {
   const auto secret = read_secret_file(path("key"), 10);
   ASSERT_TRUE(secret) << secret.error().text();
   EXPECT_EQ(secret->text(), "hush");
-  for (const mode_t mode : {0640, 0604, 0620, 0602}) {
+  for (const mode_t mode : {0640U, 0604U, 0620U, 0602U}) {
     ASSERT_EQ(::chmod(path("key").c_str(), mode), 0);
     const auto refused = read_secret_file(path("key"), 10);
     ASSERT_FALSE(refused);

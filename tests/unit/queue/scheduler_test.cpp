@@ -8,7 +8,7 @@
 #include <map>
 #include <random>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef POSTERN_SANITIZED
 // The sanitizers' allocator knows what is allocated; GCC 12 ships no header that says so.
 extern "C" std::size_t __sanitizer_get_current_allocated_bytes();
 #endif
@@ -317,7 +317,7 @@ TEST(SchedulerAge, CountsWhatWasWaitedBeforeARestartAndNoWallClock) {
 // --- Size ----------------------------------------------------------------------------------------
 
 std::size_t heap_bytes() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef POSTERN_SANITIZED
   return __sanitizer_get_current_allocated_bytes();
 #else
   return mallinfo2().uordblks;
