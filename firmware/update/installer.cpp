@@ -10,7 +10,9 @@
 
 #include "crypto/minisign.hpp"
 #include "firmware/init/slots.hpp"
+#include "firmware/init/system.hpp"
 #include "firmware/update/bundle.hpp"
+#include "firmware/update/pe_image.hpp"
 #include "relay/base/bytes.hpp"
 #include "relay/base/file.hpp"
 
@@ -106,6 +108,28 @@ Result<> install_kernel(int bundle, std::uint64_t at, const BundlePart& part,
   return {};
 }
 
+bool is_signed(int fd, std::uint64_t at) {
+  std::string front(pe_front_bytes, '\0');
+  const ssize_t count = ::pread(fd, front.data(), front.size(), static_cast<off_t>(at));
+  return count > 0 &&
+         carries_signature(std::string_view(front).substr(0, static_cast<std::size_t>(count)));
+}
+
+// A machine with Secure Boot would not start what its owner did not sign, and not say so to
+// anybody.
+Result<> check_signatures(int bundle, std::uint64_t at, const InstallTarget& target) {
+  const std::string running =
+      find_slot_image(directory_names(target.kernels_directory), target.slot == 'a' ? 'b' : 'a')
+          .name;
+  const FileDescriptor image(::open((target.kernels_directory + "/" + running).c_str(),
+                                    O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!image || !is_signed(image.get(), 0) || is_signed(bundle, at)) return {};
+  return fail(
+      ErrorKind::denied, "check the update",
+      "what this box runs is signed for Secure Boot and this update is not; build it with the "
+      "owner's key");
+}
+
 Result<Manifest> open_manifest(int fd, const InstallTarget& target, std::uint64_t& parts_at) {
   std::string front(bundle_head_bytes_max, '\0');
   const ssize_t count = ::pread(fd, front.data(), front.size(), 0);
@@ -147,6 +171,8 @@ Result<std::string> install_update(const std::string& file, const InstallTarget&
   if (auto good = check_part(bundle.get(), a_at, manifest->kernel_a, "kernel image"); !good)
     return std::unexpected(good.error());
   if (auto good = check_part(bundle.get(), b_at, manifest->kernel_b, "kernel image"); !good)
+    return std::unexpected(good.error());
+  if (auto good = check_signatures(bundle.get(), target.slot == 'a' ? a_at : b_at, target); !good)
     return std::unexpected(good.error());
 
   if (!remove_slot_images(target.kernels_directory, target.slot))

@@ -1,11 +1,12 @@
 // Installs an update into the slot that does not run.
 //
-// Promise: nothing is written before the signature, the architecture, the date and every hash were
-// checked. The order survives a loss of power anywhere: the other slot's kernel image goes first,
-// then the root is written, then the kernel image, with three tries in its name and without its
-// front, so that the boot loader does not see it; both are read back, and only then one write puts
-// the front there. Not a renaming: halved by a power cut, FAT has two names for one content. The
-// slot that runs is never touched.
+// Promise: nothing is written before the signature, the architecture, the date, every hash and,
+// where what runs is signed for Secure Boot, that this is too were checked. The order survives a
+// loss of power anywhere: the other slot's kernel image goes first, then the root is written, then
+// the kernel image, with three tries in its name and without its front, so that the boot loader
+// does not see it; both are read back, and only then one write puts the front there. Not a
+// renaming: halved by a power cut, FAT has two names for one content. The slot that runs is never
+// touched.
 #pragma once
 
 #include <cstdint>

@@ -14,6 +14,7 @@
 #include "crypto/minisign.hpp"
 #include "firmware/init/slots.hpp"
 #include "gtest/gtest.h"
+#include "pe_images.hpp"
 #include "relay/base/encoding.hpp"
 
 namespace postern::firmware {
@@ -112,7 +113,7 @@ class InstallerTest : public ::testing::Test {
   InstallTarget target;
   const std::string old_root = std::string(300'000, 'o');
   const std::string root = std::string(200'000, 'n');
-  const std::string kernel_a = "ka", kernel_b = "kb" + std::string(100'000, 'k');
+  std::string kernel_a = "ka", kernel_b = "kb" + std::string(100'000, 'k');
 };
 
 TEST_F(InstallerTest, AGoodOneIsOnTrialAndTheRunningSlotStays) {
@@ -172,6 +173,17 @@ TEST_F(InstallerTest, OneThatIsNotNewerOrForAnotherMachineOrBySomebodyElseChange
   target.public_key = "";
   EXPECT_FALSE(install(good));
   expect_untouched(0);
+}
+
+TEST_F(InstallerTest, WhereASignedImageRunsAnUnsignedOneChangesNothing) {
+  write(place / "kernels/postern-a.efi", pe_image(1736));
+  kernel_b = pe_image(0);
+  const auto refused = install(bundle());
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().text().contains("signed for Secure Boot")) << refused.error().text();
+  expect_untouched(0);
+  kernel_b = pe_image(1736);
+  EXPECT_TRUE(install(bundle()));
 }
 
 // Two names for one content are what a renaming on FAT leaves behind when the power goes in it.
