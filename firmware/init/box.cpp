@@ -54,14 +54,14 @@ std::string read_identity() {
   return made;
 }
 
-// The program made files as root; they belong to the relay.
-void give_directory(const std::string& directory) {
+// The program made files; they belong to the relay, and their directory to root (drop.cpp).
+void give_files_of(const std::string& directory) {
   for (const std::string& name : directory_names(directory)) {
     const std::string file = directory + "/" + name;
     if (::lchown(file.c_str(), relay_user, relay_user) != 0) say_errno(file, errno);
   }
   if (::access(directory.c_str(), F_OK) == 0 &&
-      ::lchown(directory.c_str(), relay_user, relay_user) != 0) {
+      (::lchown(directory.c_str(), 0, 0) != 0 || ::chmod(directory.c_str(), 0755) != 0)) {
     say_errno(directory, errno);
   }
 }
@@ -108,7 +108,7 @@ bool renew_certificate(const std::string& directory, const std::string& address,
     for (const std::string_view line : split(told, '\n')) say(line);
     return false;
   }
-  give_directory(directory + "/tls");
+  give_files_of(directory + "/tls");
   return told.find("Written:") != std::string::npos;
 }
 
@@ -118,11 +118,11 @@ void complete_configuration(const std::string& directory, const Box& box,
   std::string told;
   // What these cannot do the check of the whole configuration tells in the user's words.
   static_cast<void>(run_and_wait(certificate_words(directory, address), 0, &told, feed));
-  give_directory(directory + "/tls");
+  give_files_of(directory + "/tls");
   static_cast<void>(run_and_wait({program, "--config", file, "dkim", "generate", "--missing",
                                   "--selector", "p" + box.identity.substr(0, selector_digits)},
                                  0, &told, feed));
-  give_directory(directory + "/dkim");
+  give_files_of(directory + "/dkim");
   if (::lchown(file.c_str(), relay_user, relay_user) != 0) say_errno(file, errno);
 }
 

@@ -114,9 +114,12 @@ void make_backup(const std::string& place, const std::string& order, const Order
                 "The box has no configuration yet: there is nothing to back up.\n");
   const std::string name =
       "postern-" + orders.box.identity + "-" + time_for_names() + std::string(backup_ending);
-  // What a power cut left of one.
+  // What a power cut left of one; in the middle of the renaming it left both names for one content.
   for (const std::string& old : directory_names(place)) {
-    if (old.contains(".backup.part-")) ::unlink((place + "/" + old).c_str());
+    const auto behind = old.find(".part-");
+    if (!old.contains(std::string(backup_ending) + ".part-")) continue;
+    ::unlink((place + "/" + old).c_str());
+    ::unlink((place + "/" + old.substr(0, behind)).c_str());
   }
   std::string told;
   say("a backup is being written; leave the medium where it is");
