@@ -74,7 +74,7 @@ class Key {
 class Keys {
  public:
   static Keys& all() {
-    static Keys keys;
+    static Keys& keys = *new Keys;  // never destroyed: a context may be freed at the very end
     return keys;
   }
   void set(const mbedtls_gcm_context* gcm, const Key& key) {

@@ -1,6 +1,7 @@
 // The box's identity, keys and notice; see the header.
 #include "firmware/init/box.hpp"
 
+#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,16 +55,23 @@ std::string read_identity() {
   return made;
 }
 
+// Root's, whoever made it; a link is left alone. -1 when there is none, else to be closed.
+int take_directory(const std::string& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd >= 0 && (::fchown(fd, 0, 0) != 0 || ::fchmod(fd, 0755) != 0))
+    say_errno("could not take " + directory, errno);
+  return fd;
+}
+
 // The program made files; they belong to the relay, and their directory to root (drop.cpp).
 void give_files_of(const std::string& directory) {
-  for (const std::string& name : directory_names(directory)) {
-    const std::string file = directory + "/" + name;
-    if (::lchown(file.c_str(), relay_user, relay_user) != 0) say_errno(file, errno);
+  const int fd = take_directory(directory);
+  if (fd < 0) return;
+  for (const std::string& name : directory_names("/proc/self/fd/" + std::to_string(fd))) {
+    if (::fchownat(fd, name.c_str(), relay_user, relay_user, AT_SYMLINK_NOFOLLOW) != 0)
+      say_errno(directory + "/" + name, errno);
   }
-  if (::access(directory.c_str(), F_OK) == 0 &&
-      (::lchown(directory.c_str(), 0, 0) != 0 || ::chmod(directory.c_str(), 0755) != 0)) {
-    say_errno(directory, errno);
-  }
+  ::close(fd);
 }
 
 std::vector<std::string> certificate_words(const std::string& directory,
@@ -82,6 +90,14 @@ std::string value_behind(std::string_view text, std::string_view label) {
   if (at == std::string_view::npos) return {};
   text.remove_prefix(at + label.size());
   return std::string(trimmed(text.substr(0, text.find('\n'))));
+}
+
+void take_directories() {
+  const std::string top = configuration_directory;
+  for (const std::string& name :
+       {top, top + "/tls", top + "/dkim", top + "/users.d", top + "/secrets"}) {
+    if (const int fd = take_directory(name); fd >= 0) ::close(fd);
+  }
 }
 
 Box open_box(const FeedWatchdog& feed) {

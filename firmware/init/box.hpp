@@ -23,6 +23,10 @@ struct Box {
 };
 
 // The box's own directory on the data partition, made when it is missing.
+// The configuration's directories become root's, however they came here (a restored backup brings
+// its own), so that no relay puts a link where root writes. Before the relay runs.
+void take_directories();
+
 [[nodiscard]] Box open_box(const FeedWatchdog& feed);
 
 // Makes what the configuration in `directory` names no files for: the certificate that devices see

@@ -118,8 +118,8 @@ void make_backup(const std::string& place, const std::string& order, const Order
   for (const std::string& old : directory_names(place)) {
     const auto behind = old.find(".part-");
     if (!old.contains(std::string(backup_ending) + ".part-")) continue;
-    ::unlink((place + "/" + old).c_str());
     ::unlink((place + "/" + old.substr(0, behind)).c_str());
+    ::unlink((place + "/" + old).c_str());
   }
   std::string told;
   say("a backup is being written; leave the medium where it is");

@@ -31,10 +31,6 @@ std::string stem_of(char slot) { return std::string("postern-") + slot; }
 
 char other_slot() { return running_slot() == 'a' ? 'b' : 'a'; }
 
-SlotImage image_of(const std::string& efi_place, char slot) {
-  return find_slot_image(directory_names(efi_place + kernels_directory), slot);
-}
-
 bool replace_file(const std::string& path, const std::string& content) {
   const std::string fresh = path + ".new";
   if (write_file(fresh, content, 0600) && ::rename(fresh.c_str(), path.c_str()) == 0) return true;
@@ -49,7 +45,17 @@ bool sync_by_name(const std::string& path) {
   return done;
 }
 
+// As the boot loader judges it.
+bool is_startable(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  std::array<char, 2> magic{};
+  const bool read = fd >= 0 && ::pread(fd, magic.data(), magic.size(), 0) == 2;
+  if (fd >= 0) ::close(fd);
+  return read && magic == std::array{'M', 'Z'};
+}
+
 bool hide(const std::string& path) {
+  if (!is_startable(path)) return true;
   const int fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return false;
   struct stat facts{};
@@ -91,9 +97,36 @@ SlotImage find_slot_image(const std::vector<std::string>& names, char slot) {
     if (rest.front() != '+') continue;
     const std::string_view left = rest.substr(1, rest.find('-') - 1);
     const bool none = !left.empty() && left.find_first_not_of('0') == std::string_view::npos;
-    found = {none ? SlotState::failed : SlotState::on_trial, name};
+    if (found.state == SlotState::absent)
+      found = {none ? SlotState::failed : SlotState::on_trial, name};
   }
   return found;
+}
+
+SlotImage slot_image(const std::string& efi_place, char slot) {
+  const std::string directory = efi_place + kernels_directory;
+  std::vector<std::string> names = directory_names(directory);
+  std::erase_if(names,
+                [&](const std::string& name) { return !is_startable(directory + "/" + name); });
+  return find_slot_image(names, slot);
+}
+
+void settle_slots(const std::string& efi_place) {
+  const std::string directory = efi_place + kernels_directory;
+  for (const char slot : {'a', 'b'}) {
+    const std::string kept = slot_image(efi_place, slot).name;
+    for (const std::string& name : directory_names(directory)) {
+      const std::string path = directory + "/" + name;
+      if (!name.starts_with(stem_of(slot)) || name == kept) continue;
+      if (!is_startable(path)) {
+        ::unlink(path.c_str());
+      } else if (name.ends_with(".efi") &&
+                 ::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, (path + ".twin").c_str(),
+                             RENAME_NOREPLACE) != 0) {
+        say_errno("could not take its ending from " + path, errno);
+      }
+    }
+  }
 }
 
 bool remove_slot_images(const std::string& directory, char slot) {
@@ -101,9 +134,10 @@ bool remove_slot_images(const std::string& directory, char slot) {
   for (const std::string& name : directory_names(directory)) {
     if (name.starts_with(stem_of(slot))) images.push_back(directory + "/" + name);
   }
-  const auto removed = [](const std::string& path) { return ::unlink(path.c_str()) == 0; };
-  return std::ranges::all_of(images, hide) && std::ranges::all_of(images, removed) &&
-         sync_by_name(directory);
+  bool done = true;
+  for (const std::string& path : images) done = hide(path) && done;
+  for (const std::string& path : images) done = ::unlink(path.c_str()) == 0 && done;
+  return sync_by_name(directory) && done;
 }
 
 char running_slot() {
@@ -111,8 +145,13 @@ char running_slot() {
   return parameter(line, "postern.slot") == "b" ? 'b' : 'a';
 }
 
+void raise_floor(std::int64_t image_date) {
+  if (image_date > stored_floor())
+    static_cast<void>(replace_file(floor_file, std::to_string(image_date) + "\n"));
+}
+
 bool mark_good(const std::string& efi_place, std::int64_t image_date) {
-  const SlotImage image = image_of(efi_place, running_slot());
+  const SlotImage image = slot_image(efi_place, running_slot());
   if (image.state == SlotState::good) return true;
   const std::string directory = efi_place + kernels_directory;
   const std::string good = directory + "/postern-" + running_slot() + ".efi";
@@ -122,16 +161,15 @@ bool mark_good(const std::string& efi_place, std::int64_t image_date) {
     return false;
   }
   ::sync();
-  if (image_date > stored_floor())
-    static_cast<void>(replace_file(floor_file, std::to_string(image_date) + "\n"));
+  raise_floor(image_date);
   ::unlink(reason_file);
   return true;
 }
 
 std::optional<std::string> take_failed_update(const std::string& efi_place) {
-  const SlotImage other = image_of(efi_place, other_slot());
+  const SlotImage other = slot_image(efi_place, other_slot());
   if (other.state != SlotState::failed ||
-      image_of(efi_place, running_slot()).state != SlotState::good) {
+      slot_image(efi_place, running_slot()).state != SlotState::good) {
     return std::nullopt;
   }
   if (!remove_slot_images(efi_place + kernels_directory, other_slot()))
@@ -151,7 +189,7 @@ void leave_reason(const std::string& why) {
 }
 
 bool other_slot_is_good(const std::string& efi_place) {
-  return image_of(efi_place, other_slot()).state == SlotState::good;
+  return slot_image(efi_place, other_slot()).state == SlotState::good;
 }
 
 UpdateResult take_update(const Place& place, bool again, const std::function<void()>& feed,

@@ -3,8 +3,9 @@
 //
 // Promise: only the slot that runs is ever called good, and only here; an image that used up its
 // tries is removed, with the reason kept, so that it is not started again. Sharp edge: a power cut
-// between the two halves of a renaming leaves FAT with both names for one content. Both start the
-// slot then, and one must never be removed without the other: its clusters would be given away.
+// between the two halves of a renaming, ours or the boot loader's, leaves FAT with both names for
+// one content, or with an empty file under the new one. Of two names neither must be removed
+// without the other: its clusters would be given away. settle_slots() mends that.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +25,17 @@ struct SlotImage {
   SlotState state = SlotState::absent;
   std::string name;  // of the file; empty when absent
 };
-// `names`: what EFI/Linux holds. A good one goes before one on trial.
+// `names`: what EFI/Linux holds, sorted. A good one goes before one on trial, and of those the one
+// with fewer tries left.
 [[nodiscard]] SlotImage find_slot_image(const std::vector<std::string>& names, char slot);
+
+// Of those files that the boot loader would start.
+[[nodiscard]] SlotImage slot_image(const std::string& efi_place, char slot);
+
+// Mends what power cuts left of the images: removes what is empty or half gone, and takes their
+// ending from second names, so that the boot loader counts under one. To be done before anything
+// else is written to this file system, while no other file got the clusters of what is half gone.
+void settle_slots(const std::string& efi_place);
 
 // The slot that runs, from the kernel's command line: 'a' or 'b'.
 [[nodiscard]] char running_slot();
@@ -41,8 +51,10 @@ inline constexpr std::size_t image_front_bytes = 512;
 // started that is half gone. False with errno set when one is still there.
 [[nodiscard]] bool remove_slot_images(const std::string& directory, char slot);
 
-// Renames the running slot's image to its good name and raises the floor below which nothing is
-// installed; true when it is good now.
+// The date below which nothing is installed becomes that of the image that runs and is good.
+void raise_floor(std::int64_t image_date);
+
+// Renames the running slot's image to its good name and raises the floor; true when it is good now.
 [[nodiscard]] bool mark_good(const std::string& efi_place, std::int64_t image_date);
 
 // When the other slot's image used up its tries: removes it and says why it failed. The reason that

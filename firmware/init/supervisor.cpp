@@ -100,6 +100,7 @@ class Supervisor {
 
   void prepare_box() {
     if (data_open_) {
+      take_directories();
       notice_.box = open_box(feed_);
       say("this is box " + notice_.box.identity + "; its authority has the SHA-256 fingerprint " +
           notice_.box.fingerprint);
@@ -107,8 +108,10 @@ class Supervisor {
     }
     const EfiPartition efi;
     if (!efi.mounted()) return;
+    settle_slots(efi.place());
     look_at_slot(efi.place());
     if (!data_open_) return;
+    if (slot_is_good_) raise_floor(image_date());
     if (const auto failed = take_failed_update(efi.place())) tell_of_update(*failed);
     const Place place{efi.place(), "the EFI partition"};
     look_through(place);
@@ -197,9 +200,7 @@ class Supervisor {
   }
 
   void look_at_slot(const std::string& place) {
-    slot_is_good_ =
-        find_slot_image(directory_names(place + kernels_directory), running_slot()).state ==
-        SlotState::good;
+    slot_is_good_ = slot_image(place, running_slot()).state == SlotState::good;
     somewhere_to_go_ = other_slot_is_good(place);
     say(std::string("slot ") + running_slot() + (slot_is_good_ ? " is good" : " is on trial"));
     write_story();

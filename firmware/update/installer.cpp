@@ -69,6 +69,11 @@ Result<> write_all(int fd, ByteView view) {
   return {};
 }
 
+std::unexpected<Error> not_held(const std::string& path) {
+  return fail(ErrorKind::io, "write the update",
+              path + " does not hold what was written; is the medium worn out?");
+}
+
 // Copies a part, but for its front, to `path`, syncs, drops it from the cache and reads it back
 // from the medium.
 Result<> copy_part(int bundle, std::uint64_t at, const BundlePart& part, const std::string& path,
@@ -85,8 +90,21 @@ Result<> copy_part(int bundle, std::uint64_t at, const BundlePart& part, const s
   const auto back = walk(out.get(), 0, part.bytes, nothing, front);
   if (!back) return std::unexpected(back.error());
   if (*written == part.sha256 && *back == part.sha256) return {};
-  return fail(ErrorKind::io, "write the update",
-              path + " does not hold what was written; is the medium worn out?");
+  return not_held(path);
+}
+
+Result<> show_kernel(const std::string& path, ByteView front) {
+  const FileDescriptor out(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!out) return fail_errno("open " + path, errno);
+  if (auto done = write_all(out.get(), front); !done) return done;
+  if (::fsync(out.get()) != 0) return fail_errno("sync " + path, errno);
+  static_cast<void>(::posix_fadvise(out.get(), 0, 0, POSIX_FADV_DONTNEED));
+  Bytes back(front.size());
+  if (::pread(out.get(), back.data(), back.size(), 0) == static_cast<ssize_t>(back.size()) &&
+      std::ranges::equal(back, front)) {
+    return {};
+  }
+  return not_held(path);
 }
 
 // The kernel image under its name, hidden from the boot loader until its front comes last.
@@ -101,11 +119,7 @@ Result<> install_kernel(int bundle, std::uint64_t at, const BundlePart& part,
   }
   if (auto done = copy_part(bundle, at, part, path, O_CREAT | O_EXCL, front); !done) return done;
   if (auto done = sync_directory(target.kernels_directory); !done) return done;
-  const FileDescriptor out(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!out) return fail_errno("open " + path, errno);
-  if (auto done = write_all(out.get(), front); !done) return done;
-  if (::fsync(out.get()) != 0) return fail_errno("sync " + path, errno);
-  return {};
+  return show_kernel(path, front);
 }
 
 bool is_signed(int fd, std::uint64_t at) {
@@ -123,7 +137,8 @@ Result<> check_signatures(int bundle, std::uint64_t at, const InstallTarget& tar
           .name;
   const FileDescriptor image(::open((target.kernels_directory + "/" + running).c_str(),
                                     O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!image || !is_signed(image.get(), 0) || is_signed(bundle, at)) return {};
+  if (!image) return fail_errno("read the kernel image that runs", errno);
+  if (!is_signed(image.get(), 0) || is_signed(bundle, at)) return {};
   return fail(
       ErrorKind::denied, "check the update",
       "what this box runs is signed for Secure Boot and this update is not; build it with the "
@@ -182,7 +197,10 @@ Result<std::string> install_update(const std::string& file, const InstallTarget&
   const auto installed = target.slot == 'a'
                              ? install_kernel(bundle.get(), a_at, manifest->kernel_a, target)
                              : install_kernel(bundle.get(), b_at, manifest->kernel_b, target);
-  if (!installed) return std::unexpected(installed.error());
+  if (!installed) {
+    static_cast<void>(remove_slot_images(target.kernels_directory, target.slot));
+    return std::unexpected(installed.error());
+  }
   return manifest->version;
 }
 

@@ -24,7 +24,7 @@ class Lingering {
   virtual void end_now() = 0;
 
  protected:
-  virtual ~Lingering() = default;
+  ~Lingering() = default;  // nobody destroys one through this
 };
 
 struct Loop::Parts {

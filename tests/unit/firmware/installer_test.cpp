@@ -188,7 +188,7 @@ TEST_F(InstallerTest, WhereASignedImageRunsAnUnsignedOneChangesNothing) {
 
 // Two names for one content are what a renaming on FAT leaves behind when the power goes in it.
 TEST_F(InstallerTest, WhatIsRemovedWasHiddenBefore) {
-  const std::string older = std::string(image_front_bytes, 'M') + "rest";
+  const std::string older = "MZ" + std::string(image_front_bytes - 2, 'x') + "rest";
   write(place / "kernels/postern-b.efi", older);
   fs::create_hard_link(place / "kernels/postern-b.efi", place / "kernels/postern-b+2-1.efi");
   fs::create_hard_link(place / "kernels/postern-b.efi", place / "seen");

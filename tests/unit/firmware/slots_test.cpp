@@ -1,10 +1,18 @@
 // The names that boot counting gives to the slots' kernel images.
 #include "firmware/init/slots.hpp"
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+
 #include "gtest/gtest.h"
 
 namespace postern::firmware {
 namespace {
+
+namespace fs = std::filesystem;
 
 SlotState state_of(const std::string& name) { return find_slot_image({"x", name}, 'b').state; }
 
@@ -26,10 +34,76 @@ TEST(SlotsTest, OfTwoNamesThatAPowerCutLeftTheGoodOneCounts) {
   }
 }
 
+TEST(SlotsTest, OfTwoNamesOnTrialTheOneWithFewerTriesCounts) {
+  EXPECT_EQ(find_slot_image({"postern-b+2-1.efi", "postern-b+3.efi"}, 'b').name,
+            "postern-b+2-1.efi");
+}
+
 TEST(SlotsTest, OtherFilesAreNoImageOfTheSlot) {
   for (const char* name :
        {"postern-a.efi", "postern-b.part", "postern-bb.efi", "postern-b", ".efi"})
     EXPECT_EQ(state_of(name), SlotState::absent) << name;
+}
+
+// What power cuts leave of images on an EFI partition (slots.hpp).
+class SettledSlots : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = fs::temp_directory_path() / "postern-slots-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    place = pattern;
+    fs::create_directories(place + kernels_directory);
+    put("postern-a.efi", "MZ a");
+  }
+  void TearDown() override { fs::remove_all(place); }
+  void put(const std::string& name, const std::string& content) const {
+    std::ofstream(place + kernels_directory + "/" + name) << content;
+  }
+  [[nodiscard]] std::map<std::string, std::string> settled() const {
+    settle_slots(place);
+    std::map<std::string, std::string> found;
+    for (const auto& entry : fs::directory_iterator(place + kernels_directory)) {
+      std::ifstream file(entry.path());
+      found[entry.path().filename()] = {std::istreambuf_iterator<char>(file), {}};
+    }
+    return found;
+  }
+  using Files = std::map<std::string, std::string>;
+  std::string place;
+};
+
+TEST_F(SettledSlots, WhatIsWholeStays) {
+  put("postern-b+2-1.efi", "MZ b");
+  put("other.efi", "");
+  EXPECT_EQ(settled(),
+            (Files{{"postern-a.efi", "MZ a"}, {"postern-b+2-1.efi", "MZ b"}, {"other.efi", ""}}));
+}
+
+TEST_F(SettledSlots, WhatWasBeingWrittenOrRemovedGoes) {
+  put("postern-b+3.efi", std::string(image_front_bytes, '\0') + "rest");
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}}));
+}
+
+TEST_F(SettledSlots, AnEmptyNewNameGoesAndTheOldOneCounts) {
+  put("postern-b+2-1.efi", "MZ b");
+  put("postern-b.efi", "");
+  EXPECT_EQ(slot_image(place, 'b').state, SlotState::on_trial);
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}, {"postern-b+2-1.efi", "MZ b"}}));
+}
+
+TEST_F(SettledSlots, OfTwoNamesOneCounts) {
+  put("postern-b+2-1.efi", "MZ b");
+  put("postern-b+3.efi", "MZ b");
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"},
+                              {"postern-b+2-1.efi", "MZ b"},
+                              {"postern-b+3.efi.twin", "MZ b"}}));
+  put("postern-b.efi", "MZ b");
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"},
+                              {"postern-b.efi", "MZ b"},
+                              {"postern-b+2-1.efi.twin", "MZ b"},
+                              {"postern-b+3.efi.twin", "MZ b"}}));
+  ASSERT_TRUE(remove_slot_images(place + kernels_directory, 'b'));
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}}));
 }
 
 }  // namespace
