@@ -36,12 +36,12 @@ bool blames_key(const Error& error) {
 }
 
 // Where [tls] names no files; a problem when those made here are missing.
-bool has_own_certificate(LoadContext& context, Place place) {
+bool has_own_certificate(LoadContext& context, const Place& place) {
   const std::string file = resolve_path(context.directory, std::string(own_certificate_file));
   const auto found = context.files.read(file, certificate_bytes_max);
   if (found || found.error().kind != ErrorKind::not_found) return true;
   context.problems.add(
-      std::move(place),
+      place,
       fmt::format("[tls] names no certificate_file, and there is no {}; devices are served over "
                   "TLS only. Name yours, or let `postern tls generate` make one",
                   own_certificate_file));

@@ -15,6 +15,7 @@
 #include <string>
 #include <utility>
 
+#include "relay/base/file.hpp"
 #include "relay/base/text.hpp"
 #include "relay/net/local_address.hpp"
 #include "relay/net/os_address.hpp"
@@ -73,7 +74,8 @@ Result<std::vector<HandedOverSocket>> take_handed_over_sockets(int first_descrip
   for (int i = 0; i < static_cast<int>(*count); ++i) {
     Result<HandedOverSocket> one = check_socket(first_descriptor + i);
     if (!one) {
-      for (int j = 0; j < static_cast<int>(*count); ++j) ::close(first_descriptor + j);
+      for (int j = 0; j < static_cast<int>(*count); ++j)
+        FileDescriptor(first_descriptor + j).reset();
       return std::unexpected(std::move(one.error()));
     }
     sockets.push_back(*one);

@@ -21,10 +21,8 @@ namespace postern::net {
 // reply). The loop ends it when the loop itself goes.
 class Lingering {
  public:
+  virtual ~Lingering() = default;
   virtual void end_now() = 0;
-
- protected:
-  ~Lingering() = default;  // nobody destroys one through this
 };
 
 struct Loop::Parts {

@@ -217,6 +217,7 @@ std::string wrong_command(CLI::App& app, int argc, const char* const* argv) {
       continue;
     }
     std::vector<std::string_view> names;
+    names.reserve(commands.size());
     for (CLI::App* command : commands) names.push_back(command->get_name());
     const std::string_view meant = config::nearest_name(word, names);
     return fmt::format("{} is no command of `{}`; {}", config::shown(word), path,
