@@ -93,6 +93,7 @@ Result<> copy_part(int bundle, std::uint64_t at, const BundlePart& part, const s
   return not_held(path);
 }
 
+// The one write that makes it an image.
 Result<> show_kernel(const std::string& path, ByteView front) {
   const FileDescriptor out(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!out) return fail_errno("open " + path, errno);
