@@ -19,8 +19,8 @@ std::string_view first_word(std::string_view line) {
   return line.substr(0, std::min(line.find_first_of(" \t"), line.size()));
 }
 
-CommandFault fault(std::uint16_t code, EnhancedStatus enhanced, std::string text) {
-  return {make_reply(code, enhanced, std::move(text))};
+CommandFault fault(std::uint16_t code, EnhancedStatus enhanced, std::string_view text) {
+  return {make_reply(code, enhanced, text)};
 }
 
 // Devices greet with all sorts of names; a name is only ever shown, so what matters is that it can

@@ -13,7 +13,7 @@ namespace {
 
 using Fault = std::unexpected<Reply>;
 
-Fault bad_parameter(std::string text) { return Fault(make_reply(501, {5, 5, 4}, std::move(text))); }
+Fault bad_parameter(std::string_view text) { return Fault(make_reply(501, {5, 5, 4}, text)); }
 
 // The path's inside; `text` is left behind its '>'. A '>' or '<' within a quoted string does not
 // count.
