@@ -24,6 +24,7 @@ namespace postern::firmware {
 namespace {
 
 constexpr std::uint64_t data_block_bytes = 4096;
+constexpr char superblock_copy[] = "32768";  // the second group's first block (ext4's layout)
 // EXT4_IOC_RESIZE_FS of the kernel's fs/ext4/ext4.h, which no header exports.
 constexpr unsigned long resize_file_system = _IOW('f', 16, std::uint64_t);
 
@@ -84,13 +85,31 @@ void grow_file_system(const std::string& device) {
   }
 }
 
+// e2fsck(8): 1 and 2 are mended; 4 is not, and with 8 it could not even begin.
+constexpr int not_mended = 4, not_begun = 8;
+
+bool check_file_system(const std::string& device, const FeedWatchdog& feed) {
+  const auto check = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), "/sbin/e2fsck");
+    words.push_back(device);
+    return run_and_wait(words, 0, nullptr, feed);
+  };
+  const int code = check({"-p"});
+  if (code < 0 || (code & not_begun) == 0) return code >= 0 && code < not_mended;
+  // The superblock is two sectors: a power cut may leave one old and one new. Its copy (there is
+  // one from 128 MB on) leads to the journal, which brings the superblock back; what is said on the
+  // way does not matter, as all of it is checked again.
+  say("the data file system's superblock is torn; its copy is tried");
+  static_cast<void>(check({"-y", "-b", superblock_copy, "-B", std::to_string(data_block_bytes)}));
+  const int again = check({"-f", "-p"});
+  return again >= 0 && again < not_mended;
+}
+
 }  // namespace
 
 bool open_data(const std::string& device, const FeedWatchdog& feed) {
   grow_partition(device);
-  const int checked = run_and_wait({"/sbin/e2fsck", "-p", device}, 0, nullptr, feed);
-  // e2fsck(8): 1 and 2 are mended; 4 and more are not.
-  if (checked < 0 || checked >= 4) {
+  if (!check_file_system(device, feed)) {
     say("the data file system is damaged beyond automatic repair; it is mounted read-only for "
         "rescue");
     return false;
