@@ -45,17 +45,21 @@ bool sync_by_name(const std::string& path) {
   return done;
 }
 
-// As the boot loader judges it.
-bool is_startable(const std::string& path) {
+// As the boot loader judges it. What cannot be read is not known to be anything: it is never
+// removed as half gone.
+enum class Front { startable, none, unknown };
+
+Front front_of(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   std::array<char, 2> magic{};
-  const bool read = fd >= 0 && ::pread(fd, magic.data(), magic.size(), 0) == 2;
+  const ssize_t count = fd >= 0 ? ::pread(fd, magic.data(), magic.size(), 0) : -1;
   if (fd >= 0) ::close(fd);
-  return read && magic == std::array{'M', 'Z'};
+  if (count < 0) return Front::unknown;
+  return count == 2 && magic == std::array{'M', 'Z'} ? Front::startable : Front::none;
 }
 
 bool hide(const std::string& path) {
-  if (!is_startable(path)) return true;
+  if (front_of(path) == Front::none) return true;
   const int fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return false;
   struct stat facts{};
@@ -106,8 +110,9 @@ SlotImage find_slot_image(const std::vector<std::string>& names, char slot) {
 SlotImage slot_image(const std::string& efi_place, char slot) {
   const std::string directory = efi_place + kernels_directory;
   std::vector<std::string> names = directory_names(directory);
-  std::erase_if(names,
-                [&](const std::string& name) { return !is_startable(directory + "/" + name); });
+  std::erase_if(names, [&](const std::string& name) {
+    return front_of(directory + "/" + name) == Front::none;
+  });
   return find_slot_image(names, slot);
 }
 
@@ -118,15 +123,18 @@ void settle_slots(const std::string& efi_place) {
     for (const std::string& name : directory_names(directory)) {
       const std::string path = directory + "/" + name;
       if (!name.starts_with(stem_of(slot)) || name == kept) continue;
-      if (!is_startable(path)) {
+      const Front front = front_of(path);
+      if (front == Front::none) {
         ::unlink(path.c_str());
-      } else if (name.ends_with(".efi") &&
+      } else if (front == Front::startable && name.ends_with(".efi") &&
                  ::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, (path + ".twin").c_str(),
                              RENAME_NOREPLACE) != 0) {
         say_errno("could not take its ending from " + path, errno);
       }
     }
   }
+  // Before another file gets the clusters.
+  if (!sync_by_name(directory)) say_errno("sync " + directory, errno);
 }
 
 bool remove_slot_images(const std::string& directory, char slot) {

@@ -85,24 +85,29 @@ void grow_file_system(const std::string& device) {
   }
 }
 
-// e2fsck(8): 1 and 2 are mended; 4 is not, and with 8 it could not even begin.
-constexpr int not_mended = 4, not_begun = 8;
+// e2fsck(8): 1 and 2 are mended; 4 and more are not.
+constexpr int not_mended = 4;
+constexpr std::string_view torn_superblock = "checksum does not match superblock";  // its words
 
 bool check_file_system(const std::string& device, const FeedWatchdog& feed) {
+  std::string told;
   const auto check = [&](std::vector<std::string> words) {
     words.insert(words.begin(), "/sbin/e2fsck");
     words.push_back(device);
-    return run_and_wait(words, 0, nullptr, feed);
+    const int code = run_and_wait(words, 0, &told, feed);
+    for (const std::string_view line : split(told, '\n')) {
+      if (!line.empty()) say(line);
+    }
+    return code >= 0 && code < not_mended;
   };
-  const int code = check({"-p"});
-  if (code < 0 || (code & not_begun) == 0) return code >= 0 && code < not_mended;
+  if (check({"-p"})) return true;
+  if (!told.contains(torn_superblock)) return false;
   // The superblock is two sectors: a power cut may leave one old and one new. Its copy (there is
   // one from 128 MB on) leads to the journal, which brings the superblock back; what is said on the
   // way does not matter, as all of it is checked again.
   say("the data file system's superblock is torn; its copy is tried");
   static_cast<void>(check({"-y", "-b", superblock_copy, "-B", std::to_string(data_block_bytes)}));
-  const int again = check({"-f", "-p"});
-  return again >= 0 && again < not_mended;
+  return check({"-f", "-p"});
 }
 
 }  // namespace

@@ -123,11 +123,12 @@ Result<> install_kernel(int bundle, std::uint64_t at, const BundlePart& part,
   return show_kernel(path, front);
 }
 
-bool is_signed(int fd, std::uint64_t at) {
+Result<bool> is_signed(int fd, std::uint64_t at, const std::string& name) {
   std::string front(pe_front_bytes, '\0');
   const ssize_t count = ::pread(fd, front.data(), front.size(), static_cast<off_t>(at));
-  return count > 0 &&
-         carries_signature(std::string_view(front).substr(0, static_cast<std::size_t>(count)));
+  if (count < 0) return fail_errno("read " + name, errno);
+  front.resize(static_cast<std::size_t>(count));
+  return carries_signature(front);
 }
 
 // A machine with Secure Boot would not start what its owner did not sign, and not say so to
@@ -139,7 +140,11 @@ Result<> check_signatures(int bundle, std::uint64_t at, const InstallTarget& tar
   const FileDescriptor image(::open((target.kernels_directory + "/" + running).c_str(),
                                     O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!image) return fail_errno("read the kernel image that runs", errno);
-  if (!is_signed(image.get(), 0) || is_signed(bundle, at)) return {};
+  const auto runs_signed = is_signed(image.get(), 0, "the kernel image that runs");
+  if (!runs_signed) return std::unexpected(runs_signed.error());
+  const auto comes_signed = is_signed(bundle, at, "the update");
+  if (!comes_signed) return std::unexpected(comes_signed.error());
+  if (!*runs_signed || *comes_signed) return {};
   return fail(
       ErrorKind::denied, "check the update",
       "what this box runs is signed for Secure Boot and this update is not; build it with the "
