@@ -13,7 +13,7 @@ namespace {
 
 // A sanitizer makes the rig about ten times slower, and CTest waits for it.
 #ifdef POSTERN_SANITIZED
-constexpr Options short_form{300, 1, 193};
+constexpr Options short_form{600, 1, 97};
 #else
 constexpr Options short_form{4'000, 1, 23};
 #endif
