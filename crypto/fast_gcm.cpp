@@ -1,7 +1,7 @@
 // AES-GCM of long TLS records by libcrypto, below mbedTLS.
 //
 // mbedTLS takes 3 ms for a megabyte, libcrypto 0.3 ms with the same instructions of the processor;
-// a scan is decrypted once and encrypted once. As in fast_curves.cpp the linker sends two public
+// a scan is decrypted once and encrypted once. As in fast_curves.cpp the linker sends four public
 // functions here, and what is unusual goes on to mbedTLS's own.
 //
 // The key is noted when it is set, beside the context's address, as mbedTLS gives it back to

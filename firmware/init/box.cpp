@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "firmware/init/drop_files.hpp"
 #include "firmware/init/process.hpp"
 #include "firmware/init/storage.hpp"
 #include "firmware/init/system.hpp"
@@ -58,12 +59,12 @@ std::string read_identity() {
 // Root's, whoever made it; a link is left alone. -1 when there is none, else to be closed.
 int take_directory(const std::string& directory) {
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd >= 0 && (::fchown(fd, 0, 0) != 0 || ::fchmod(fd, 0755) != 0))
+  if (fd >= 0 && (::fchown(fd, 0, 0) != 0 || ::fchmod(fd, configuration_directory_mode) != 0))
     say_errno("could not take " + directory, errno);
   return fd;
 }
 
-// The program made files; they belong to the relay, and their directory to root (drop.cpp).
+// The program made files; they belong to the relay, and their directory to root.
 void give_files_of(const std::string& directory) {
   const int fd = take_directory(directory);
   if (fd < 0) return;
@@ -93,11 +94,11 @@ std::string value_behind(std::string_view text, std::string_view label) {
 }
 
 void take_directories() {
-  const std::string top = configuration_directory;
-  for (const std::string& name :
-       {top, top + "/tls", top + "/dkim", top + "/users.d", top + "/secrets"}) {
-    if (const int fd = take_directory(name); fd >= 0) ::close(fd);
-  }
+  const auto take = [](const std::string& directory) {
+    if (const int fd = take_directory(directory); fd >= 0) ::close(fd);
+  };
+  take(configuration_directory);
+  for (const char* name : drop_directories) take(std::string(configuration_directory) + "/" + name);
 }
 
 Box open_box(const FeedWatchdog& feed) {

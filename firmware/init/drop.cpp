@@ -25,10 +25,6 @@ namespace fs = std::filesystem;
 
 constexpr char queue_directory[] = "/data/queue";
 
-// The files are the relay's and nobody else's; their directories stay root's, so that no relay puts
-// a link where root writes.
-constexpr unsigned directory_mode = 0755;
-
 bool write_for_relay(const std::string& path, const std::string& content) {
   return write_file(path, content, 0600) && ::chmod(path.c_str(), 0600) == 0 &&
          ::chown(path.c_str(), relay_user, relay_user) == 0;
@@ -55,14 +51,15 @@ bool copy_directory(const std::string& from, const std::string& to) {
 bool write_configuration(const std::vector<DropFile>& files, const std::string& to) {
   std::error_code error;
   fs::remove_all(to, error);
-  if (::mkdir(to.c_str(), directory_mode) != 0) return false;
+  if (::mkdir(to.c_str(), configuration_directory_mode) != 0) return false;
   for (const std::string name : drop_directories) {
     const std::string old = std::string(configuration_directory) + "/" + name;
     const bool dropped = std::ranges::any_of(
         files, [&](const DropFile& file) { return file.name.starts_with(name + "/"); });
     if (!dropped && ::access(old.c_str(), F_OK) != 0) continue;
     const std::string part = to + "/" + name;
-    if (::mkdir(part.c_str(), directory_mode) != 0 || !copy_directory(old, part)) return false;
+    if (::mkdir(part.c_str(), configuration_directory_mode) != 0 || !copy_directory(old, part))
+      return false;
   }
   return std::ranges::all_of(files, [&](const DropFile& file) {
     return write_for_relay(to + "/" + file.name, file.content);

@@ -18,6 +18,9 @@ namespace postern::firmware {
 
 inline constexpr unsigned relay_user = 990;  // no other user exists in the image
 inline constexpr char configuration_directory[] = "/data/config";
+// Its files are the relay's and nobody else's; it and its directories stay root's, so that no relay
+// puts a link where root writes.
+inline constexpr unsigned configuration_directory_mode = 0755;
 
 // Grows the partition, checks its file system, mounts it at /data and grows that too.
 [[nodiscard]] bool open_data(const std::string& device, const FeedWatchdog& feed);

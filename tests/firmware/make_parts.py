@@ -55,7 +55,7 @@ def make(facts, kind, release_key, owner, parts):
     place = tools.path / "build"
     programs = {name: place / f"stripped-{name}" for name in binaries.PROGRAMS}
     if kind == "failing":
-        programs["posternd"] = programs["postern"]  # without a command it ends with code 2
+        programs["posternd"] = stand_in(tools, "-DENDS")
     elif kind == "silent":
         programs["posternd"] = stand_in(tools, "-DFEEDS")
     elif kind == "stuck":

@@ -124,7 +124,6 @@ TEST_F(InstallerTest, AGoodOneIsOnTrialAndTheRunningSlotStays) {
   EXPECT_EQ(read(place / "kernels/postern-b+3.efi"), kernel_b);
   EXPECT_EQ(read(place / "kernels/postern-a.efi"), "running");
   EXPECT_FALSE(fs::exists(place / "kernels/postern-b.efi"));
-  EXPECT_FALSE(fs::exists(place / "kernels/postern-b.part"));
 }
 
 TEST_F(InstallerTest, EachSlotGetsItsOwnKernelImage) {

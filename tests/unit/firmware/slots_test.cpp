@@ -84,6 +84,14 @@ TEST_F(SettledSlots, WhatWasBeingWrittenOrRemovedGoes) {
   EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}}));
 }
 
+TEST_F(SettledSlots, WhatCannotBeReadStays) {
+  const std::string path = place + kernels_directory + "/postern-b+3.efi";
+  fs::create_directory(path);  // read(2) ends with EISDIR, as with EIO on a failing medium
+  settle_slots(place);
+  EXPECT_TRUE(fs::exists(path));
+  EXPECT_EQ(slot_image(place, 'b').state, SlotState::on_trial);
+}
+
 TEST_F(SettledSlots, AnEmptyNewNameGoesAndTheOldOneCounts) {
   put("postern-b+2-1.efi", "MZ b");
   put("postern-b.efi", "");
