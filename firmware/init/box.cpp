@@ -150,6 +150,18 @@ std::string dns_records_of(const std::string& directory, const FeedWatchdog& fee
   return code == 0 ? told : std::string();
 }
 
+std::optional<InterfaceSettings> fixed_settings_of(const std::string& directory,
+                                                   const FeedWatchdog& feed) {
+  std::string told;
+  if (run_and_wait({program, "--config", directory + "/postern.toml", "network"}, relay_user, &told,
+                   feed) == 0) {
+    return read_settings(told);
+  }
+  say("the configuration's [network] cannot be read; an address is asked for by DHCP:");
+  for (const std::string_view line : split(told, '\n')) say(line);
+  return std::nullopt;
+}
+
 std::string notice_text(const Notice& notice) {
   std::string text = "Postern mail relay, box " + notice.box.identity +
                      "\nThe box writes this file; changes to it are lost.\n\nAddress      " +

@@ -8,9 +8,11 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "firmware/init/interface_settings.hpp"
 #include "firmware/init/place.hpp"
 
 namespace postern::firmware {
@@ -38,6 +40,10 @@ void complete_configuration(const std::string& directory, const Box& box,
 // Renews the certificate when its end is near or the address changed; true when it was written.
 [[nodiscard]] bool renew_certificate(const std::string& directory, const std::string& address,
                                      const FeedWatchdog& feed);
+
+// What the configuration in `directory` gives the interface; nothing: an address by DHCP.
+[[nodiscard]] std::optional<InterfaceSettings> fixed_settings_of(const std::string& directory,
+                                                                 const FeedWatchdog& feed);
 
 struct Notice {
   Box box;

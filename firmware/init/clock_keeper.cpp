@@ -44,9 +44,9 @@ void set_clock_floor() {
     say("the clock was behind; it is set to the latest moment known");
 }
 
-std::vector<Ipv4> time_servers(const DhcpLease& lease) {
-  if (!lease.time_servers.empty() || !lease.router) return lease.time_servers;
-  return {*lease.router};
+std::vector<Ipv4> time_servers(const InterfaceSettings& settings) {
+  if (!settings.time_servers.empty() || !settings.router) return settings.time_servers;
+  return {*settings.router};
 }
 
 void ClockNote::write_now_and_then() {

@@ -17,9 +17,9 @@ namespace postern::firmware {
 
 void set_clock_floor();
 
-// Those that DHCP names (RFC 2132 section 8.3); without any the router, which in an office often
-// knows the time.
-[[nodiscard]] std::vector<Ipv4> time_servers(const DhcpLease& lease);
+// Those that DHCP (RFC 2132 section 8.3) or the configuration names; without any the router, which
+// in an office often knows the time.
+[[nodiscard]] std::vector<Ipv4> time_servers(const InterfaceSettings& settings);
 
 class ClockNote {
  public:

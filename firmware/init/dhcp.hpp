@@ -11,10 +11,11 @@
 #include <span>
 #include <vector>
 
+#include "firmware/init/interface_settings.hpp"
+
 namespace postern::firmware {
 
 using HardwareAddress = std::array<std::uint8_t, 6>;
-using Ipv4 = std::array<std::uint8_t, 4>;
 
 enum class DhcpKind : std::uint8_t {
   discover = 1,
@@ -24,14 +25,9 @@ enum class DhcpKind : std::uint8_t {
   refuse = 6
 };
 
-struct DhcpLease {
+struct DhcpLease : InterfaceSettings {
   DhcpKind kind = DhcpKind::offer;
-  Ipv4 address{};
   Ipv4 server{};
-  Ipv4 mask{255, 255, 255, 0};
-  std::optional<Ipv4> router;
-  std::vector<Ipv4> name_servers;
-  std::vector<Ipv4> time_servers;
   std::uint32_t seconds = 3600;
 };
 

@@ -23,6 +23,8 @@ namespace {
 constexpr std::uint16_t server_port = 67, client_port = 68;  // RFC 2131 section 4.1
 constexpr std::chrono::seconds wait_max{64};                 // RFC 2131 section 4.1
 constexpr std::uint32_t lease_seconds_max = 86'400;          // ask at least once a day
+// What a server gives may be no address at all; the console is not to be filled with that.
+constexpr std::chrono::seconds giving_every{10};
 
 ifreq request_for(const std::string& interface) {
   ifreq request{};
@@ -45,25 +47,48 @@ bool set_address(int fd, const std::string& interface, unsigned long call, const
   return ::ioctl(fd, call, &request) == 0;
 }
 
-bool set_default_route(int fd, const std::string& interface, const Ipv4& router) {
+bool has_cable(const std::string& interface) {
+  return read_file("/sys/class/net/" + interface + "/carrier").value_or("").starts_with('1');
+}
+
+// In place of the one that is there.
+bool set_default_route(int fd, const std::string& interface, const std::optional<Ipv4>& router) {
   rtentry route{};
-  const sockaddr_in any = socket_address({}, 0), gateway = socket_address(router, 0);
+  const sockaddr_in any = socket_address({}, 0);
   std::memcpy(&route.rt_dst, &any, sizeof any);
   std::memcpy(&route.rt_genmask, &any, sizeof any);
-  std::memcpy(&route.rt_gateway, &gateway, sizeof gateway);
-  route.rt_flags = RTF_UP | RTF_GATEWAY;
   std::string name = interface;
   route.rt_dev = name.data();
-  return ::ioctl(fd, SIOCADDRT, &route) == 0 || errno == EEXIST;
+  route.rt_flags = RTF_UP;
+  if (::ioctl(fd, SIOCDELRT, &route) != 0 && errno != ESRCH) return false;
+  if (!router) return true;
+  const sockaddr_in gateway = socket_address(*router, 0);
+  std::memcpy(&route.rt_gateway, &gateway, sizeof gateway);
+  route.rt_flags = RTF_UP | RTF_GATEWAY;
+  return ::ioctl(fd, SIOCADDRT, &route) == 0;
+}
+
+void take_address(const std::string& interface) {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (!set_address(fd, interface, SIOCSIFADDR, {})) say_errno("address of " + interface, errno);
+  ::close(fd);
+}
+
+// 0.0.0.0 when it has none.
+Ipv4 address_of(const std::string& interface) {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request = request_for(interface);
+  Ipv4 address{};
+  if (::ioctl(fd, SIOCGIFADDR, &request) == 0) {
+    sockaddr_in found{};
+    std::memcpy(&found, &request.ifr_addr, sizeof found);
+    std::memcpy(address.data(), &found.sin_addr, address.size());
+  }
+  ::close(fd);
+  return address;
 }
 
 }  // namespace
-
-std::string text_of(const Ipv4& address) {
-  std::string text;
-  for (const std::uint8_t part : address) text += (text.empty() ? "" : ".") + std::to_string(part);
-  return text;
-}
 
 void bring_up(const std::string& interface) {
   const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -76,17 +101,19 @@ void bring_up(const std::string& interface) {
 }
 
 std::string find_interface() {
+  std::string first;
   for (const std::string& name : directory_names("/sys/class/net")) {
     const auto kind = read_file("/sys/class/net/" + name + "/type");
-    if (kind && trimmed(*kind) == "1") return name;  // ARPHRD_ETHER
+    if (!kind || trimmed(*kind) != "1") continue;  // ARPHRD_ETHER
+    bring_up(name);                                // one that is down does not tell of its cable
+    if (has_cable(name)) return name;
+    if (first.empty()) first = name;
   }
-  return {};
+  return first;
 }
 
-DhcpClient::DhcpClient(std::string interface) : interface_(std::move(interface)) {
-  bring_up(interface_);
-  next_ = Clock::now();
-}
+DhcpClient::DhcpClient(std::string interface)
+    : interface_(std::move(interface)), next_(Clock::now()) {}
 
 DhcpClient::~DhcpClient() { close(); }
 
@@ -135,25 +162,16 @@ void DhcpClient::receive() {
       send();
     } else if (reply->kind == DhcpKind::acknowledge && offer_) {
       lease_ = reply;
-      return apply();
+      return wait_for_renewal();
     } else if (reply->kind == DhcpKind::refuse) {
       offer_.reset();
     }
   }
 }
 
-void DhcpClient::apply() {
-  if (!set_address(fd_, interface_, SIOCSIFADDR, lease_->address) ||
-      !set_address(fd_, interface_, SIOCSIFNETMASK, lease_->mask)) {
-    say_errno("address of " + interface_, errno);
-  }
-  if (lease_->router && !set_default_route(fd_, interface_, *lease_->router))
-    say_errno("route of " + interface_, errno);
-  std::string servers;
-  for (const Ipv4& server : lease_->name_servers) servers += "nameserver " + text_of(server) + "\n";
-  if (!write_file("/run/resolv.conf", servers)) say("the name servers could not be written");
-  // Half the lease (RFC 2131 section 4.4.5), by asking from the start: the same server gives the
-  // same address.
+// Half the lease (RFC 2131 section 4.4.5), by asking from the start: the same server gives the same
+// address.
+void DhcpClient::wait_for_renewal() {
   next_ = Clock::now() + std::chrono::seconds(std::min(lease_->seconds, lease_seconds_max) / 2 + 1);
   close();
 }
@@ -165,6 +183,55 @@ void DhcpClient::step() {
   if (fd_ >= 0) send();
   next_ = Clock::now() + wait_;
   wait_ = std::min(wait_ * 2, wait_max);
+}
+
+void Network::use(const std::optional<InterfaceSettings>& fixed) {
+  if (fixed == fixed_) return;
+  fixed_ = fixed;
+  dhcp_.reset();
+  next_giving_ = {};
+}
+
+void Network::look_for_interface() {
+  if (!interface_.empty() && has_cable(interface_)) return;
+  const std::string found = find_interface();
+  const bool there =
+      !interface_.empty() && ::access(("/sys/class/net/" + interface_).c_str(), F_OK) == 0;
+  if (found == interface_ || (there && !has_cable(found))) return;
+  if (there) take_address(interface_);  // with it go the routes, which would lead nowhere
+  interface_ = found;
+  dhcp_.reset();
+  given_.reset();
+}
+
+void Network::step() {
+  look_for_interface();
+  if (interface_.empty()) return;
+  if (!fixed_ && !dhcp_) dhcp_ = std::make_unique<DhcpClient>(interface_);
+  if (dhcp_) dhcp_->step();
+  if (fixed_) return give(*fixed_);
+  if (dhcp_->lease()) give(*dhcp_->lease());
+}
+
+void Network::give(const InterfaceSettings& settings) {
+  const auto now = Clock::now();
+  if (given_ == settings && (now < next_giving_ || address_of(interface_) == settings.address))
+    return;
+  next_giving_ = now + giving_every;
+  given_ = settings;
+  bring_up(interface_);  // one that was pulled and plugged in again is down
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (!set_address(fd, interface_, SIOCSIFADDR, settings.address) ||
+      !set_address(fd, interface_, SIOCSIFNETMASK, settings.mask)) {
+    say_errno("address of " + interface_, errno);
+  }
+  if (!set_default_route(fd, interface_, settings.router))
+    say_errno("route of " + interface_, errno);
+  ::close(fd);
+  std::string servers;
+  for (const Ipv4& server : settings.name_servers)
+    servers += "nameserver " + text_of(server) + "\n";
+  if (!write_file("/run/resolv.conf", servers)) say("the name servers could not be written");
 }
 
 }  // namespace postern::firmware

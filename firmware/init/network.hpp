@@ -1,10 +1,12 @@
-// The box's network: every wired interface up, an address by DHCP, resolv.conf.
+// The box's network: an address by DHCP or as configured for one wired interface, resolv.conf.
 //
-// Promise: nothing listens here but the DHCP socket while it asks. Sharp edge: IPv6 is left to the
-// kernel's own address configuration (RFC 4862).
+// Promise: nothing listens here but the DHCP socket while it asks; an interface that was pulled and
+// comes back gets its address again. Sharp edge: IPv6 is left to the kernel's own address
+// configuration (RFC 4862).
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -30,7 +32,7 @@ class DhcpClient {
   void close();
   void send();
   void receive();
-  void apply();
+  void wait_for_renewal();
 
   std::string interface_;
   HardwareAddress hardware_{};
@@ -42,9 +44,30 @@ class DhcpClient {
   std::chrono::seconds wait_{1};
 };
 
+class Network {
+ public:
+  // Nothing: by DHCP. The same again changes nothing.
+  void use(const std::optional<InterfaceSettings>& fixed);
+  // Call it when the descriptor is readable and at least every second.
+  void step();
+  [[nodiscard]] int descriptor() const { return dhcp_ ? dhcp_->descriptor() : -1; }
+  // What the interface has; nothing before the first.
+  [[nodiscard]] const std::optional<InterfaceSettings>& settings() const { return given_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void look_for_interface();
+  void give(const InterfaceSettings& settings);
+
+  std::string interface_;
+  std::optional<InterfaceSettings> fixed_, given_;
+  std::unique_ptr<DhcpClient> dhcp_;
+  Clock::time_point next_giving_{};
+};
+
 void bring_up(const std::string& interface);
-// The first wired interface that sysfs knows; empty when there is none (yet).
+// The first wired interface with a cable in it, else the first; all of them are up then. Empty when
+// there is none (yet).
 [[nodiscard]] std::string find_interface();
-[[nodiscard]] std::string text_of(const Ipv4& address);
 
 }  // namespace postern::firmware

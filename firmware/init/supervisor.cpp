@@ -17,7 +17,6 @@
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
-#include <memory>
 #include <utility>
 
 #include "firmware/init/box.hpp"
@@ -80,7 +79,9 @@ class Supervisor {
     started_ = Clock::now();
     trial_.begin_again(started_, 0);
     configured_ = ::access("/data/config/postern.toml", F_OK) == 0;
-    if (!configured_) {
+    if (configured_) {
+      network_.use(fixed_settings_of(configuration_directory, feed_));
+    } else {
       say("no configuration yet: put postern.toml on the EFI partition or a USB stick; no port is "
           "open");
     }
@@ -134,6 +135,7 @@ class Supervisor {
       configured_ = true;
       address_is_new_ = true;  // the certificate shall name it
       relay_.restart();
+      network_.use(fixed_settings_of(configuration_directory, feed_));
     }
     update_wanted_ = tell_wanted_ = true;
   }
@@ -278,7 +280,7 @@ class Supervisor {
     feed_watchdog();
     pollfd wanted[4] = {{signals_, POLLIN, 0},
                         {relay_.notes(), POLLIN, 0},
-                        {dhcp_ ? dhcp_->descriptor() : -1, POLLIN, 0},
+                        {network_.descriptor(), POLLIN, 0},
                         {time_.descriptor(), POLLIN, 0}};
     ::poll(wanted, 4, turn_milliseconds);
     take_signals();
@@ -308,19 +310,16 @@ class Supervisor {
   }
 
   void look_after_network() {
-    if (!dhcp_) {
-      const std::string interface = find_interface();
-      if (interface.empty()) return;
-      dhcp_ = std::make_unique<DhcpClient>(interface);
-    }
-    dhcp_->step();
+    network_.step();
     time_.step();
-    if (dhcp_->lease() && address_ != text_of(dhcp_->lease()->address)) {
-      address_ = text_of(dhcp_->lease()->address);
+    const auto& settings = network_.settings();
+    if (!settings) return;
+    if (address_ != text_of(settings->address)) {
+      address_ = text_of(settings->address);
       say("the address is " + address_);
       address_is_new_ = tell_wanted_ = true;
     }
-    if (dhcp_->lease()) time_.use(time_servers(*dhcp_->lease()));
+    time_.use(time_servers(*settings));
   }
 
   // Once the box has an address and, where there is a relay, that is ready: nobody waits for this.
@@ -355,7 +354,7 @@ class Supervisor {
   TrialPolicy trial_{started_};
   StickWatch sticks_;
   ClockNote clock_note_;
-  std::unique_ptr<DhcpClient> dhcp_;
+  Network network_;
   TimeClient time_{image_date()};
   // While something takes its time. The relay's notes go on being read: ten unread ones, and its
   // next would wait for us with its whole main loop.

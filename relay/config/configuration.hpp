@@ -52,6 +52,16 @@ struct Upstream {
   std::optional<std::uint64_t> messages_per_minute_max;
 };
 
+// [network]: a fixed address, IPv4, for a box made of the image; any other machine has its own
+// settings, and nothing reads this there.
+struct Network {
+  IpAddress address;
+  unsigned prefix_bits = 0;
+  std::optional<IpAddress> router;
+  std::vector<IpAddress> name_servers;
+  std::vector<IpAddress> time_servers;  // empty: the router is asked
+};
+
 struct Configuration {
   std::string hostname;
   std::string state_directory;  // absolute
@@ -97,5 +107,8 @@ struct Whereabouts {
   std::vector<Listener> listeners;
 };
 [[nodiscard]] Result<Whereabouts> read_whereabouts(const std::string& path);
+
+// Only [network], whatever is wrong elsewhere: nothing where there is none (by DHCP then).
+[[nodiscard]] Result<std::optional<Network>> read_network_settings(const std::string& path);
 
 }  // namespace postern::config

@@ -62,6 +62,11 @@ inline constexpr Duration lifetime_smallest = std::chrono::seconds(1);
 inline constexpr Duration lifetime_largest =
     std::chrono::hours(24 * 30);  // RFC 5321 §4.5.4.1: days, not months
 
+// --- [network]
+inline constexpr unsigned prefix_bits_min = 8;   // a former class A; wider is a slip of the pen
+inline constexpr unsigned prefix_bits_max = 30;  // room for the box and a router (RFC 4632 §5.1)
+inline constexpr std::size_t network_servers_max = 4;  // as many as are taken from DHCP
+
 // --- Rates and pools.
 inline constexpr std::uint64_t messages_per_minute_largest = 100'000;
 inline constexpr std::uint64_t recipients_per_day_largest = 100'000'000;

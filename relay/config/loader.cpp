@@ -76,6 +76,7 @@ LoadResult load_from_text(std::string_view text, const std::string& path, FileSo
     read_tls(root, context);
     read_limits(root, context);
     read_queue(root, context);
+    static_cast<void>(read_network(root));
     if (users_refused && root.has("user")) {
       problems.add(root.place_of("user"), "[[user]] cannot stand here: " + users_refused->text());
     }
@@ -104,22 +105,30 @@ LoadResult load_configuration(const std::string& path) {
   return finish(problems, no_warnings, nullptr);
 }
 
-Result<Whereabouts> read_whereabouts(const std::string& path) {
+namespace {
+
+// What is wrong elsewhere than in the syntax is not the matter of the two functions below.
+Result<toml::table> parse_file(const std::string& path) {
   DiskFiles files;
   const auto text = files.read(path, configuration_bytes_max);
   if (!text) return std::unexpected(text.error());
   Problems problems;
-  const auto parsed = parse_toml(*text, path, problems);
-  if (!parsed) {
-    return fail(ErrorKind::invalid, "read the configuration",
-                problems.take_sorted().front().text());
-  }
-  // What is wrong elsewhere is not this function's matter, so its problems are dropped.
+  auto parsed = parse_toml(*text, path, problems);
+  if (parsed) return std::move(*parsed);
+  return fail(ErrorKind::invalid, "read the configuration", problems.take_sorted().front().text());
+}
+
+}  // namespace
+
+Result<Whereabouts> read_whereabouts(const std::string& path) {
+  const auto parsed = parse_file(path);
+  if (!parsed) return std::unexpected(parsed.error());
+  Problems dropped;
   const std::string directory = directory_of(path);
   Whereabouts found;
   found.state_directory = state_directory_default;
   found.control_socket = control_socket_default;
-  TableReader root(*parsed, "", path, problems);
+  TableReader root(*parsed, "", path, dropped);
   if (auto server = root.table("server")) {
     if (const auto value = server->text("hostname")) found.hostname = value->value;
     if (const auto value = server->text("state_directory")) {
@@ -133,6 +142,16 @@ Result<Whereabouts> read_whereabouts(const std::string& path) {
     if (const auto listener = read_listener(table)) found.listeners.push_back(*listener);
   }
   return found;
+}
+
+Result<std::optional<Network>> read_network_settings(const std::string& path) {
+  const auto parsed = parse_file(path);
+  if (!parsed) return std::unexpected(parsed.error());
+  Problems problems;
+  TableReader root(*parsed, "", path, problems);
+  auto network = read_network(root);
+  if (problems.empty()) return network;
+  return fail(ErrorKind::invalid, "read [network]", problems.take_sorted().front().text());
 }
 
 }  // namespace postern::config

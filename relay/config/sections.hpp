@@ -42,6 +42,9 @@ void read_dkim_keys(TableReader& root, LoadContext& context);  // [[dkim]]
 void read_upstreams(TableReader& root, LoadContext& context);  // [[upstream]]
 void read_routes(TableReader& root, LoadContext& context);     // [[route]]
 
+// [network]; nothing for the Configuration, because the relay does not use it.
+std::optional<Network> read_network(TableReader& root);
+
 inline constexpr std::string_view state_directory_default = "/var/lib/postern";
 inline constexpr std::string_view control_socket_default = "/run/postern/control";
 

@@ -151,7 +151,8 @@ class Disk(Fat):
 
 class Machine:
     def __init__(self, disk, kind="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False,
-                 write_log=None):
+                 write_log=None,
+                 address=""):
         self.disk, self.kind, self.memory, self.clock = disk, kind, memory_megabytes, clock
         self.write_log = write_log  # a file that gets all that is written to the disk, for write_log.py
         self._on_restart = [] if restarts else ["-no-reboot"]
@@ -172,11 +173,12 @@ class Machine:
         self.pull_the_plug()
 
     def start(self):
+        self.address = address  # the guest's, where it does not ask for one
         self._scratch = tempfile.TemporaryDirectory(prefix="postern-machine-")
         scratch = pathlib.Path(self._scratch.name)
         code, variables = FIRMWARE[self.kind]
         shutil.copyfile(variables, scratch / "vars.fd")
-        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.ports.items())
+        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-{self.address}:{guest}" for guest, host in self.ports.items())
         self._console, self._ended, self.begun = b"", False, time.monotonic()
         self._process = subprocess.Popen(
             [*EMULATORS[self.kind], "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self.memory),

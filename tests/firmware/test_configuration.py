@@ -7,7 +7,8 @@ import ssl
 import subprocess
 
 import relay as relays
-from box import BoxTest, UPSTREAM_PASSWORD, seconds_to_ready
+from box import BoxTest, HOST_ADDRESS, UPSTREAM_PASSWORD, seconds_to_ready
+from machine import Stick
 
 IDLE_CLIENTS = 100
 MEMORY_MEGABYTES_MAX = 64
@@ -15,6 +16,13 @@ READY_SECONDS_MAX = 30  # emulated
 RELAY_USER = 990        # firmware/init/storage.hpp
 PROBLEMS = "POSTERN-PROBLEMS.TXT"
 
+FIXED_ADDRESS, LEASED_ADDRESS = "10.0.2.77", "10.0.2.15"  # the emulator gives the latter by DHCP
+NETWORK = f"""
+[network]
+address = "{FIXED_ADDRESS}/24"
+router = "{HOST_ADDRESS}"
+name_servers = ["10.0.2.3"]
+"""
 
 class ADroppedConfiguration(BoxTest):
     @classmethod
@@ -24,11 +32,14 @@ class ADroppedConfiguration(BoxTest):
         cls.disk = cls.new_disk()
         cls.files = cls.configuration_files(cls.upstream)
         cls.disk.drop(cls.files)
+        cls.by_dhcp = cls.files["postern.toml"]
+        cls.files["postern.toml"] += NETWORK.encode()
         cls.key_line = cls.files["tls/relay.key"].splitlines()[1]
         cls.secrets_stood_there = all(map(cls.disk.efi_holds, (UPSTREAM_PASSWORD.encode(), cls.key_line)))
-        cls.machine = cls.start_machine(cls.disk)
+        cls.machine = cls.start_machine(cls.disk, address=FIXED_ADDRESS)
         cls.machine.wait_for("ready to accept mail")
 
+        cls.machine.wait_for(f"the address is {FIXED_ADDRESS}")
     def test_mail_arrives_signed_over_verified_tls(self):
         self.submit(self.machine, self.authority.ca_file, "a scan")
         [message] = [each for each in self.upstream.wait(1, 120) if b"a scan" in each.content]
@@ -85,6 +96,15 @@ class ADroppedConfiguration(BoxTest):
             self.assertRegex(facts, rf"User:\s+{RELAY_USER}\b", name)
         self.machine.start()
         self.machine.wait_for("ready to accept mail")
+
+        self.machine.wait_for(f"the address is {FIXED_ADDRESS}")
+
+    def test_without_a_fixed_address_any_more_it_asks_for_one(self):
+        stick = Stick(self.scratch / "stick.img")
+        stick.drop({"postern.toml": self.by_dhcp})
+        self.machine.plug(stick)
+        self.machine.wait_for("the dropped configuration is in force")
+        self.machine.wait_for(f"the address is {LEASED_ADDRESS}")
 
 
 class ABadConfiguration(BoxTest):

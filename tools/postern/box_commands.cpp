@@ -3,9 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "firmware/init/box_story.hpp"
+#include "firmware/init/interface_settings.hpp"
 #include "firmware/update/this_box.hpp"
 #include "relay/base/file.hpp"
+#include "relay/config/configuration.hpp"
 
 namespace postern::tools {
 
@@ -20,6 +24,26 @@ Failure failure_of(const Error& error) {
             "--only-upgrade postern`."};
   }
   return {error.text(), "The slot that runs is untouched. Get the update again, then try again."};
+}
+
+firmware::Ipv4 ipv4_of(const IpAddress& address) {
+  return {address.octets[0], address.octets[1], address.octets[2], address.octets[3]};
+}
+
+std::vector<firmware::Ipv4> ipv4_of(const std::vector<IpAddress>& addresses) {
+  std::vector<firmware::Ipv4> result;
+  for (const IpAddress& address : addresses) result.push_back(ipv4_of(address));
+  return result;
+}
+
+firmware::InterfaceSettings settings_of(const config::Network& network) {
+  firmware::InterfaceSettings settings;
+  settings.address = ipv4_of(network.address);
+  settings.mask = firmware::mask_of(network.prefix_bits);
+  if (network.router) settings.router = ipv4_of(*network.router);
+  settings.name_servers = ipv4_of(network.name_servers);
+  settings.time_servers = ipv4_of(network.time_servers);
+  return settings;
 }
 
 }  // namespace
@@ -37,6 +61,29 @@ Outcome<> install_update(const std::string& file) {
       printable(*version), target->slot);
   report.json["version"] = *version;
   report.json["slot"] = std::string(1, target->slot);
+  return report;
+}
+
+Outcome<> show_network(const std::string& configuration_path) {
+  const auto network = config::read_network_settings(configuration_path);
+  if (!network) {
+    return std::unexpected(Failure{network.error().text(), "Mend it, then `postern check`."});
+  }
+  Report report;
+  report.json["address"] = nullptr;
+  if (!*network) {
+    report.text = "An address comes by DHCP.\n";
+    return report;
+  }
+  const auto settings = settings_of(**network);
+  report.text = firmware::settings_text(settings);
+  report.json["address"] =
+      fmt::format("{}/{}", (*network)->address.text(), (*network)->prefix_bits);
+  if (settings.router) report.json["router"] = firmware::text_of(*settings.router);
+  for (const auto& server : settings.name_servers)
+    report.json["name_servers"].push_back(firmware::text_of(server));
+  for (const auto& server : settings.time_servers)
+    report.json["time_servers"].push_back(firmware::text_of(server));
   return report;
 }
 

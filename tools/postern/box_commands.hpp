@@ -14,6 +14,9 @@ namespace postern::tools {
 // Streamed and verified before anything is written; see firmware/update/installer.hpp.
 [[nodiscard]] Outcome<> install_update(const std::string& file);
 
+// The fixed address of [network], in the lines that the box's supervisor reads.
+[[nodiscard]] Outcome<> show_network(const std::string& configuration_path);
+
 // Adds the running slot and what became of the last update.
 void tell_box(Report& report);
 

@@ -174,6 +174,8 @@ void add_other_commands(CLI::App& app, Words& words) {
   update->add_option("FILE", words.update_file, "a signed bundle")->required();
   update->callback(
       [&words] { words.run = [&words] { return install_update(words.update_file); }; });
+  app.add_subcommand("network", "show the fixed address that a box's configuration names")
+      ->callback([&words] { words.run = [&words] { return show_network(words.configuration); }; });
   app.add_subcommand("check", "check the configuration; no relay needed")->callback([&words] {
     words.run = [&words] { return check_configuration(words.configuration); };
   });
