@@ -163,9 +163,11 @@ std::optional<InterfaceSettings> fixed_settings_of(const std::string& directory,
 }
 
 std::string notice_text(const Notice& notice) {
-  std::string text = "Postern mail relay, box " + notice.box.identity +
-                     "\nThe box writes this file; changes to it are lost.\n\nAddress      " +
-                     (notice.address.empty() ? "none yet" : notice.address) +
+  const std::string trouble = notice.trouble.empty() ? "" : "\nTROUBLE: " + notice.trouble + "\n";
+  constexpr char writer[] = "\nThe box writes this file; changes to it are lost.\n";
+  if (notice.box.identity.empty()) return "Postern mail relay" + (writer + trouble);
+  std::string text = "Postern mail relay, box " + notice.box.identity + writer + trouble +
+                     "\nAddress      " + (notice.address.empty() ? "none yet" : notice.address) +
                      "\nAuthority    POSTERN-CA.CRT beside this file; import it at every device\n"
                      "Fingerprint  SHA-256 " +
                      notice.box.fingerprint + "\n\n";

@@ -46,10 +46,11 @@ void complete_configuration(const std::string& directory, const Box& box,
                                                                  const FeedWatchdog& feed);
 
 struct Notice {
-  Box box;
+  Box box;              // without an identity where the data partition cannot be opened
   std::string address;  // empty: none yet
   bool configured = false;
   bool refused = false;     // the dropped configuration has problems
+  std::string trouble;      // why no mail is taken, where that is not meant; may be empty
   std::string update;       // what became of the last one; may be empty
   std::string dns_records;  // of the DKIM keys
 };

@@ -47,7 +47,8 @@ bool copy_directory(const std::string& from, const std::string& to) {
   return true;
 }
 
-// What was there and is not in the drop stays: a new postern.toml alone keeps users and keys.
+// What was there and is not in the drop stays: a new postern.toml alone keeps users and keys. But a
+// dropped users.d is all of it: who is left out there must not send any more.
 bool write_configuration(const std::vector<DropFile>& files, const std::string& to) {
   std::error_code error;
   fs::remove_all(to, error);
@@ -58,8 +59,9 @@ bool write_configuration(const std::vector<DropFile>& files, const std::string& 
         files, [&](const DropFile& file) { return file.name.starts_with(name + "/"); });
     if (!dropped && ::access(old.c_str(), F_OK) != 0) continue;
     const std::string part = to + "/" + name;
-    if (::mkdir(part.c_str(), configuration_directory_mode) != 0 || !copy_directory(old, part))
-      return false;
+    if (::mkdir(part.c_str(), configuration_directory_mode) != 0) return false;
+    if (dropped && name == "users.d") continue;
+    if (!copy_directory(old, part)) return false;
   }
   return std::ranges::all_of(files, [&](const DropFile& file) {
     return write_for_relay(to + "/" + file.name, file.content);
@@ -124,7 +126,9 @@ std::string problems_of(const Place& place, const Box& box, const FeedWatchdog& 
   }
   std::error_code error;
   fs::remove_all(fresh, error);
-  return problems;
+  // Nothing would mean that all is well.
+  return problems.empty() ? "the check of the configuration ended without a word; try it again\n"
+                          : problems;
 }
 
 }  // namespace

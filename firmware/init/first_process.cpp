@@ -1,7 +1,8 @@
 // The first process of the image, in the kernel's initial memory: finds the slot's root, checks it,
 // goes there.
 //
-// Promise: the watchdog runs before anything can hang; every module is loaded here, and none can be
+// Promise: a watchdog runs before any other driver is loaded, where the machine has one that needs
+// none; every module is loaded here, and none can be
 // loaded afterwards; what cannot go on says why and restarts the box, so that the boot loader's
 // count of tries leads to the other slot.
 #include <fcntl.h>
@@ -13,17 +14,25 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "firmware/init/modules.hpp"
+#include "firmware/init/slots.hpp"
+#include "firmware/init/storage.hpp"
 #include "firmware/init/system.hpp"
 #include "firmware/init/verity.hpp"
 
 namespace postern::firmware {
 namespace {
 
-constexpr int root_wait_seconds = 30;      // slow USB media need ten
+constexpr int root_wait_seconds = 30;     // slow USB media need ten
+constexpr int another_wait_seconds = 10;  // where what was found is not the root
+constexpr char watchdog_drivers[] = "kernel/drivers/watchdog/";
+constexpr char software_watchdog[] = "softdog";
 constexpr int watchdog_seconds = 60;       // a whole start emulated takes half of it
 constexpr int restart_after_seconds = 10;  // time to read the sentence on the console
 
@@ -46,6 +55,8 @@ void mount_kernel_views() {
   ::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
 }
 
+bool is_watched() { return std::getenv("POSTERN_WATCHDOG") != nullptr; }
+
 // Stays open over exec: the supervisor goes on feeding it.
 void start_watchdog() {
   const int fd = ::open("/dev/watchdog", O_WRONLY);
@@ -55,16 +66,51 @@ void start_watchdog() {
   ::setenv("POSTERN_WATCHDOG", std::to_string(fd).c_str(), 1);
 }
 
-std::string load_modules_until(ModuleLoader& loader, const std::string& partition) {
-  std::string device;
-  for (int tenth = 0; tenth < root_wait_seconds * 10; ++tenth) {
+// Before all other drivers: one of them may hang.
+void start_first_watchdog(ModuleLoader& loader) {
+  loader.load_directory(watchdog_drivers, software_watchdog);
+  if (::access("/dev/watchdog", F_OK) == 0) start_watchdog();
+}
+
+// Some chips' watchdogs are devices that another driver brings; without any the kernel's own.
+void start_any_watchdog(ModuleLoader& loader) {
+  if (is_watched()) return;
+  if (::access("/dev/watchdog", F_OK) != 0) loader.load_named(software_watchdog);
+  start_watchdog();
+}
+
+// The partition whose root reads as it was written; those that do not are put into `damaged`. A
+// stick may bear the same name: the right one may come later.
+std::string find_root(ModuleLoader& loader, const VerityParameters& verity, const std::string& name,
+                      std::vector<std::string>& damaged) {
+  std::string root;
+  int tenths_left = root_wait_seconds * 10;
+  for (; root.empty() && tenths_left > 0; --tenths_left) {
     loader.load_for_devices();
-    device = find_partition(partition);
-    if (!device.empty()) break;
-    ::usleep(100'000);
+    for (const std::string& device : find_partitions(name)) {
+      if (!root.empty() || std::ranges::find(damaged, device) != damaged.end()) continue;
+      if (reads_as_written(verity, device)) {
+        root = device;
+        continue;
+      }
+      say(device + " does not hold this slot's root, or holds it damaged");
+      damaged.push_back(device);
+      tenths_left = std::min(tenths_left, another_wait_seconds * 10);
+    }
+    if (root.empty()) ::usleep(100'000);
   }
   loader.load_for_devices();  // what appeared meanwhile: network adapters behind USB
-  return device;
+  return root;
+}
+
+// A slot that was good has no tries that lead to the other one. Where that is good, it goes there.
+void leave_slot(char slot, const std::vector<std::string>& damaged) {
+  ::mkdir("/run", 0755);
+  for (const std::string& device : damaged) {
+    const EfiPartition efi(disk_of(device.substr(device.rfind('/') + 1)));
+    if (efi.mounted() && call_damaged(efi.place(), slot))
+      say("the other slot is good: the box goes back to it");
+  }
 }
 
 void go_to_root(const std::string& device) {
@@ -89,17 +135,24 @@ int run() {
   ModuleLoader loader(directory, ModuleIndex(read_file(directory + "/modules.dep").value_or(""),
                                              read_file(directory + "/modules.alias").value_or("")));
   const std::string required = read_file(directory + "/required").value_or("");
+  start_first_watchdog(loader);
   for (const std::string_view name : split(required, '\n')) loader.load_named(name);
   loader.load_for_devices();
-  if (::access("/dev/watchdog", F_OK) != 0) loader.load_named("softdog");
-  start_watchdog();
+  start_any_watchdog(loader);
   const auto verity = read_verity_parameters(command_line);
   const auto slot = parameter(command_line, "postern.slot");
   if (!verity || (slot != "a" && slot != "b"))
     give_up("the kernel's command line does not name the slot and its hash");
-  const std::string device = load_modules_until(loader, "postern-root-" + *slot);
-  if (device.empty()) give_up("the partition postern-root-" + *slot + " was not found");
-  if (!open_verity(*verity, device)) give_up("the root cannot be checked");
+  // Read as a whole first: what is found damaged later ends in a panic, again and again.
+  std::vector<std::string> damaged;
+  const std::string device = find_root(loader, *verity, "postern-root-" + *slot, damaged);
+  if (device.empty() && damaged.empty())
+    give_up("the partition postern-root-" + *slot + " was not found");
+  if (device.empty()) {
+    leave_slot(slot->front(), damaged);
+    give_up("the root is damaged");
+  }
+  if (!open_verity(*verity, device, OnDamage::panic)) give_up("the root cannot be checked");
   go_to_root("/dev/dm-0");
   if (!write_file("/proc/sys/kernel/modules_disabled", "1")) say("modules could not be closed off");
   char name[] = "/sbin/supervisor";

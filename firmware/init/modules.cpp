@@ -71,6 +71,14 @@ std::vector<std::string> ModuleIndex::for_name(std::string_view name) const {
   return order;
 }
 
+std::vector<std::string> ModuleIndex::names_below(std::string_view directory) const {
+  std::vector<std::string> names;
+  for (const auto& [name, file] : files_) {
+    if (file.starts_with(directory)) names.push_back(name);
+  }
+  return names;
+}
+
 std::vector<std::string> ModuleIndex::for_device(const std::string& alias) const {
   std::vector<std::string> order;
   for (const auto& [pattern, name] : aliases_) {
@@ -99,6 +107,12 @@ void ModuleLoader::load(const std::vector<std::string>& files) {
       say_errno("module " + file, errno);
     }
     ::close(fd);
+  }
+}
+
+void ModuleLoader::load_directory(std::string_view directory, std::string_view but) {
+  for (const std::string& name : index_.names_below(directory)) {
+    if (name != but) load_named(name);
   }
 }
 

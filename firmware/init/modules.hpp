@@ -19,6 +19,8 @@ class ModuleIndex {
   [[nodiscard]] std::vector<std::string> for_device(const std::string& alias) const;
   // The same for a module's own name, such as "ext4".
   [[nodiscard]] std::vector<std::string> for_name(std::string_view name) const;
+  // The names of those below a directory.
+  [[nodiscard]] std::vector<std::string> names_below(std::string_view directory) const;
 
  private:
   void add(const std::string& file, std::vector<std::string>& order) const;
@@ -35,6 +37,8 @@ class ModuleLoader {
   ModuleLoader(std::string directory, ModuleIndex index);
   void load(const std::vector<std::string>& files);
   void load_named(std::string_view name) { load(index_.for_name(name)); }
+  // Every module below `directory` ("kernel/drivers/watchdog/") but the one named.
+  void load_directory(std::string_view directory, std::string_view but);
   void load_for_devices();  // for every device that sysfs knows and that was not seen before
 
  private:

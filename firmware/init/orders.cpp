@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "firmware/init/drop_files.hpp"
 #include "firmware/init/process.hpp"
 #include "firmware/init/shred.hpp"
 #include "firmware/init/storage.hpp"
@@ -147,7 +148,13 @@ OrderResult restore(const std::string& place, const std::string& order, const Or
   }
   orders.stop_relay();
   std::string told;
-  say("the backup " + found.front() + " is being restored; leave the medium where it is");
+  tell(
+      place, "RESTORE",
+      "The backup " + found.front() +
+          " is being restored. When this is all that stands\n"
+          "here, it was interrupted: put the order here once more, and start the box again. Until\n"
+          "then what the box was before may lie in folders replaced-..., its mail too.\n");
+  say("leave the medium where it is");
   const int code = run_with_passphrase({"restore", place + "/" + found.front(), "--replace"}, order,
                                        orders.feed, told);
   // What was put in its place counts, also when the relay has something to say against it.
@@ -218,13 +225,24 @@ void destroy_data(Shredding& shredding) {
   ::sync();
 }
 
+// One that was refused still lies there, with its secrets.
+void destroy_drop(const std::string& place, Shredding& shredding) {
+  for (const char* name : drop_directories) {
+    const std::string directory = place + "/" + name;
+    for (const std::string& file : directory_names(directory))
+      shred(directory + "/" + file, shredding);
+    ::rmdir(directory.c_str());
+  }
+  shred(place + "/" + drop_main_file, shredding);
+}
+
 std::string erased_text(const std::string& identity, const Shredding& shredding,
                         const std::string& discarded) {
   std::string text = "Box " + identity;
   if (shredding.failed.empty()) {
     text +=
-        " is erased: keys, users, configuration and mail were overwritten and removed, the\n"
-        "queue's key first. ";
+        " is erased: keys, users and configuration were overwritten and removed, the queue's\n"
+        "key first; mail is removed, and noise without that key. ";
   } else {
     text += " is NOT erased as a whole:\n";
     for (std::size_t at = 0; at < std::min(shredding.failed.size(), failures_told_max); ++at)
@@ -259,6 +277,7 @@ OrderResult erase(const std::string& place, const std::string& order, const Orde
            revoke);
   say("keys and data of this box are being destroyed");
   Shredding shredding{orders.feed};
+  destroy_drop(place, shredding);
   destroy_data(shredding);
   tell(place, "ERASE",
        erased_text(identity, shredding, "The medium is being told to discard what it held.") +

@@ -10,6 +10,7 @@ struct Place {
   std::string path;  // where it is mounted
   std::string name;  // "the USB stick", for sentences
   bool stick = false;
+  bool plugged_in = false;  // the stick came while the box ran: somebody wants something of it
 };
 
 inline constexpr char problems_file[] = "POSTERN-PROBLEMS.TXT";

@@ -22,8 +22,10 @@ namespace {
 constexpr std::chrono::seconds stop_time_max{90};  // the relay's own bound is shorter
 constexpr std::chrono::seconds kill_time_max{10};  // one that waits for its medium even then
 constexpr std::chrono::seconds silence_max{60};    // the relay's watchdog
-constexpr int notes_max = 64;                      // at once: more is a relay gone mad
-constexpr std::chrono::minutes patience{2};        // a long queue is read before it is ready
+// Mail waits meanwhile, but a long queue is read before it is ready.
+constexpr std::chrono::minutes start_time_max{10};
+constexpr int notes_max = 64;                // at once: more is a relay gone mad
+constexpr std::chrono::minutes patience{2};  // then others need not wait for it
 constexpr char notify_path[] = "/run/notify";
 
 }  // namespace
@@ -61,11 +63,16 @@ void Relay::take_notes() {
 void Relay::look_after() {
   const auto now = Clock::now();
   if (process_ > 0) {
-    // Only a relay that fed the watchdog once is held to it.
+    // Only a relay that fed the watchdog once is held to it; until then it has start_time_max.
     if (fed_ && now - last_fed_ > silence_max) {
       say("the relay makes no progress; it is ended and started again");
       ::kill(process_, SIGKILL);
       fed_ = false;
+    }
+    if (!ready_ && !told_to_end_ && now - launched_ > start_time_max) {
+      say("the relay does not become ready; it is ended and started again");
+      ::kill(process_, SIGKILL);
+      launched_ = now;
     }
     if (told_to_end_ && now - wanted_since_ > stop_time_max) ::kill(process_, SIGKILL);
     return;
@@ -78,6 +85,7 @@ void Relay::look_after() {
                      relay_user,
                      true,
                      -1});
+  launched_ = now;
   if (process_ < 0) start_again_ = now + policy_.ended(now);
 }
 

@@ -1,8 +1,9 @@
 // The relay's process: started, watched by its signs of life, started again with growing waits.
 //
-// Promise: a relay that fed the watchdog once and then is silent for a minute is killed; one that
-// ends again and again leads to safe mode (restart_policy.hpp). Sharp edge: its notes come over a
-// socket that only the relay's user can write to.
+// Promise: a relay that fed the watchdog once and then is silent for a minute is killed, and one
+// that is not ready after ten; one that ends again and again leads to safe mode
+// (restart_policy.hpp). Sharp edge: its notes come over a socket that only the relay's user can
+// write to.
 #pragma once
 
 #include <sys/types.h>
@@ -41,7 +42,7 @@ class Relay {
   bool ready_ = false, fed_ = false, told_to_end_ = false;
   std::string last_end_;
   RestartPolicy policy_;
-  Clock::time_point start_again_{}, last_fed_{}, wanted_since_ = Clock::now();
+  Clock::time_point start_again_{}, launched_{}, last_fed_{}, wanted_since_ = Clock::now();
 };
 
 }  // namespace postern::firmware

@@ -64,7 +64,12 @@ void shred_tree(const std::string& path, Shredding& shredding) {
     return;
   }
   if (S_ISDIR(facts.st_mode)) {
-    for (const std::string& name : directory_names(path)) shred_tree(path + "/" + name, shredding);
+    const std::size_t failed = shredding.failed.size();
+    // A part of the names at a time (directory_names_max).
+    for (auto names = directory_names(path); !names.empty() && shredding.failed.size() == failed;
+         names = directory_names(path)) {
+      for (const std::string& name : names) shred_tree(path + "/" + name, shredding);
+    }
     if (::rmdir(path.c_str()) != 0) note("could not remove " + path, shredding);
   } else if (S_ISREG(facts.st_mode) && !path.ends_with(".body")) {
     shred(path, shredding);

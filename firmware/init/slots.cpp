@@ -29,7 +29,11 @@ constexpr char reason_file[] = "/data/box/reason";    // left by an image that f
 
 std::string stem_of(char slot) { return std::string("postern-") + slot; }
 
-char other_slot() { return running_slot() == 'a' ? 'b' : 'a'; }
+char other_than(char slot) { return slot == 'a' ? 'b' : 'a'; }
+char other_slot() { return other_than(running_slot()); }
+
+// The boot loader's own such name tells how many tries it took.
+std::string damaged_name(char slot) { return stem_of(slot) + "+0.efi"; }
 
 bool replace_file(const std::string& path, const std::string& content) {
   const std::string fresh = path + ".new";
@@ -174,6 +178,20 @@ bool mark_good(const std::string& efi_place, std::int64_t image_date) {
   return true;
 }
 
+bool call_damaged(const std::string& efi_place, char slot) {
+  const SlotImage image = slot_image(efi_place, slot);
+  if (image.state != SlotState::good ||
+      slot_image(efi_place, other_than(slot)).state != SlotState::good) {
+    return false;
+  }
+  const std::string directory = efi_place + kernels_directory;
+  const bool done = ::rename((directory + "/" + image.name).c_str(),
+                             (directory + "/" + damaged_name(slot)).c_str()) == 0;
+  if (!done) say_errno("could not rename " + image.name, errno);
+  ::sync();
+  return done;
+}
+
 std::optional<std::string> take_failed_update(const std::string& efi_place) {
   const SlotImage other = slot_image(efi_place, other_slot());
   if (other.state != SlotState::failed ||
@@ -185,6 +203,11 @@ std::optional<std::string> take_failed_update(const std::string& efi_place) {
   ::sync();
   const std::string why(trimmed(read_file(reason_file).value_or("")));
   ::unlink(reason_file);
+  if (other.name == damaged_name(other_slot())) {
+    return "slot " + std::string(1, other_slot()) +
+           " ran before and is damaged: its root does not read as it was written. The medium may "
+           "be worn out; an update newer than that slot's repairs it";
+  }
   return "the update in slot " + std::string(1, other_slot()) + " failed three times: " +
          (why.empty()
               ? "it never came so far as to say why; it may hang, or its root may be damaged"
@@ -200,20 +223,21 @@ bool other_slot_is_good(const std::string& efi_place) {
   return slot_image(efi_place, other_slot()).state == SlotState::good;
 }
 
-UpdateResult take_update(const Place& place, bool again, const std::function<void()>& feed,
-                         std::string& told) {
+UpdateResult take_update(const Place& place, const std::function<void()>& feed, std::string& told) {
   const std::string file = place.path + "/" + update_file;
   if (::access(file.c_str(), F_OK) != 0) return UpdateResult::nothing;
   const std::string head = head_of(file);
-  if (place.stick && !again && !head.empty() && head == read_file(seen_file)) {
+  if (place.stick && !place.plugged_in && !head.empty() && head == read_file(seen_file)) {
     say("the update on " + place.name + " was looked at before; plug it in anew to try it again");
     return UpdateResult::nothing;
   }
   std::string answer;
   const int code =
       run_and_wait({"/usr/bin/postern", "update", file}, 0, &answer, feed, install_time_max);
+  const std::string reason = value_behind(answer, "postern: ");
   told = code == 0 ? "version " + value_behind(answer, "Version ")
-                   : "the dropped update is refused: " + value_behind(answer, "postern: ");
+                   : "the dropped update is refused: " +
+                         (reason.empty() ? "its check ended without a word" : reason);
   if (told.ends_with('.')) told.pop_back();
   static_cast<void>(replace_file(seen_file, head));
   if (!place.stick && ::unlink(file.c_str()) != 0) say_errno("could not remove " + file, errno);

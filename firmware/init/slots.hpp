@@ -57,6 +57,10 @@ void raise_floor(std::int64_t image_date);
 // Renames the running slot's image to its good name and raises the floor; true when it is good now.
 [[nodiscard]] bool mark_good(const std::string& efi_place, std::int64_t image_date);
 
+// For a slot that was good and is found damaged: its image gets a name that the boot loader takes
+// last, as if it had used up its tries. Only where the other slot is good; true when that is done.
+[[nodiscard]] bool call_damaged(const std::string& efi_place, char slot);
+
 // When the other slot's image used up its tries: removes it and says why it failed. The reason that
 // the failing image left is read; without one it never came so far.
 [[nodiscard]] std::optional<std::string> take_failed_update(const std::string& efi_place);
@@ -70,8 +74,8 @@ void leave_reason(const std::string& why);
 enum class UpdateResult { nothing, installed, refused };
 // Installs the update that lies there; `told` says what came of it. From the EFI partition it is
 // removed then, taken or not. On a stick it stays, for other boxes, and one that this box looked at
-// before is passed over when `again` is false: it would be tried at every start.
-[[nodiscard]] UpdateResult take_update(const Place& place, bool again,
-                                       const std::function<void()>& feed, std::string& told);
+// before is passed over unless the stick was plugged in since: it would be tried at every start.
+[[nodiscard]] UpdateResult take_update(const Place& place, const std::function<void()>& feed,
+                                       std::string& told);
 
 }  // namespace postern::firmware

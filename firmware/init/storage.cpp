@@ -115,8 +115,7 @@ bool check_file_system(const std::string& device, const FeedWatchdog& feed) {
 bool open_data(const std::string& device, const FeedWatchdog& feed) {
   grow_partition(device);
   if (!check_file_system(device, feed)) {
-    say("the data file system is damaged beyond automatic repair; it is mounted read-only for "
-        "rescue");
+    say("the data file system is damaged beyond automatic repair; nothing of it is used");
     return false;
   }
   constexpr unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME;
@@ -131,8 +130,8 @@ bool open_data(const std::string& device, const FeedWatchdog& feed) {
   return true;
 }
 
-EfiPartition::EfiPartition() {
-  const std::string device = find_partition("postern-efi", own_disk());
+EfiPartition::EfiPartition(const std::string& disk) {
+  const std::string device = find_partition("postern-efi", disk);
   ::mkdir(place_.c_str(), 0700);
   // Nobody mends what a power cut left in this file system; writing goes on around it.
   mounted_ = !device.empty() && ::mount(device.c_str(), place_.c_str(), "vfat",

@@ -13,6 +13,7 @@
 
 #include "firmware/init/box.hpp"
 #include "firmware/init/place.hpp"
+#include "firmware/init/system.hpp"
 
 namespace postern::firmware {
 
@@ -30,7 +31,7 @@ enum class DropResult { nothing, taken, refused };
 
 class EfiPartition {  // mounted as long as it lives
  public:
-  EfiPartition();
+  explicit EfiPartition(const std::string& disk = own_disk());
   ~EfiPartition();
   EfiPartition(const EfiPartition&) = delete;
   EfiPartition& operator=(const EfiPartition&) = delete;

@@ -17,6 +17,8 @@
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "firmware/init/box.hpp"
@@ -111,7 +113,7 @@ class Supervisor {
     if (!efi.mounted()) return;
     settle_slots(efi.place());
     look_at_slot(efi.place());
-    if (!data_open_) return;
+    if (!data_open_) return tell_of_lost_data(efi.place());
     if (slot_is_good_) raise_floor(image_date());
     if (const auto failed = take_failed_update(efi.place())) tell_of_update(*failed);
     const Place place{efi.place(), "the EFI partition"};
@@ -119,6 +121,14 @@ class Supervisor {
     if (restart_wanted_) return;
     // At the very first start, for a box that never gets an address.
     if (::access((efi.place() + "/POSTERN.TXT").c_str(), F_OK) != 0) write_notice(place, notice_);
+  }
+
+  void tell_of_lost_data(const std::string& place) {
+    notice_.trouble =
+        "no mail is taken, because the data partition cannot be opened; the console\n"
+        "says why. Start the box once more. If it stays so, flash its medium anew and restore a\n"
+        "backup.";
+    write_notice({place, "the EFI partition"}, notice_);
   }
 
   // What a person left for the box on a mounted place; updates wait for look_after_updates().
@@ -140,6 +150,10 @@ class Supervisor {
     update_wanted_ = tell_wanted_ = true;
   }
 
+  [[nodiscard]] Place place_of(const MountedStick& mounted, const Stick& stick) const {
+    return {mounted.place(), "the USB stick", true, plugged_in_.contains(stick.sequence)};
+  }
+
   void look_after_sticks() {
     const auto now = Clock::now();
     if (!data_open_ || now < next_stick_look_) return;
@@ -149,8 +163,8 @@ class Supervisor {
       say("there is a USB stick, " + fresh.disk +
           (stick.mounted() ? "" : "; nothing is done with it, because " + stick.problem()));
       if (!stick.mounted()) continue;
-      plugged_in_ = now - started_ > left_there_until;
-      look_through({stick.place(), "the USB stick", true});
+      if (now - started_ > left_there_until) plugged_in_.insert(fresh.sequence);
+      look_through(place_of(stick, fresh));
       if (restart_wanted_) return;
     }
   }
@@ -162,7 +176,7 @@ class Supervisor {
     if (!efi.mounted() || act(Place{efi.place(), "the EFI partition"})) return;
     for (const Stick& known : sticks_.known()) {
       const MountedStick stick(known);
-      if (stick.mounted() && act(Place{stick.place(), "the USB stick", true})) return;
+      if (stick.mounted() && act(place_of(stick, known))) return;
     }
   }
 
@@ -177,7 +191,7 @@ class Supervisor {
       if (::access((place.path + "/" + update_file).c_str(), F_OK) != 0) return false;
       note_known_faults(configured_ && relay_.ready(), feed_);
       std::string told;
-      const UpdateResult result = take_update(place, plugged_in_, feed_, told);
+      const UpdateResult result = take_update(place, feed_, told);
       if (result == UpdateResult::nothing) return false;
       tell_of_update(told);
       restart_wanted_ = result == UpdateResult::installed;
@@ -257,6 +271,18 @@ class Supervisor {
     restart_wanted_ = true;
   }
 
+  void look_after_trouble() {
+    const std::string trouble =
+        relay_.safe_mode() && !relay_.ready()
+            ? "no mail is taken, because the relay ended again and again; at last\n" +
+                  relay_.last_end() +
+                  ". It is tried again every half hour, and at once with a\nnew configuration."
+            : "";
+    if (trouble == notice_.trouble) return;
+    notice_.trouble = trouble;
+    tell_wanted_ = true;
+  }
+
   void look_after_telling() {
     if (!tell_wanted_ || !data_open_ || !settled()) return;
     if (address_.empty() && Clock::now() - started_ < address_wait_max) return;
@@ -287,6 +313,7 @@ class Supervisor {
     relay_.take_notes();
     look_after_network();
     if (configured_) relay_.look_after();
+    if (data_open_) look_after_trouble();
     look_after_sticks();
     if (restart_wanted_) leave(RB_AUTOBOOT);  // by an order: nothing is to be written any more
     look_after_papers();
@@ -345,14 +372,14 @@ class Supervisor {
   int watchdog_ = -1, signals_ = -1;
   bool data_open_ = false, configured_ = false, address_is_new_ = false, slot_is_good_ = false,
        restart_wanted_ = false, tell_wanted_ = false, update_wanted_ = false,
-       plugged_in_ = false,      // the last stick came while the box ran
-      somewhere_to_go_ = false;  // the other slot holds an image that was good
+       somewhere_to_go_ = false;  // the other slot holds an image that was good
   const std::string own_disk_ = own_disk();
   std::string unhealthy_, address_;
   Clock::time_point started_ = Clock::now(), next_renewal_{}, next_stick_look_{};
   Relay relay_;
   TrialPolicy trial_{started_};
   StickWatch sticks_;
+  std::set<std::string> plugged_in_;  // the sequences of sticks that came while the box ran
   ClockNote clock_note_;
   Network network_;
   TimeClient time_{image_date()};

@@ -29,9 +29,11 @@ inline constexpr std::size_t directory_names_max = 4096;  // a FAT directory cou
 [[nodiscard]] std::optional<std::string> parameter(std::string_view command_line,
                                                    std::string_view name);
 
-// The device of the partition with this name in the partition table; empty when there is none
-// (yet). `disk`: looked for there alone when it is not empty, since another medium may hold an
-// image as well.
+// The devices of the partitions with this name in a partition table, and the first of them; empty
+// when there is none (yet). `disk`: looked for there alone when it is not empty, since another
+// medium may hold an image as well.
+[[nodiscard]] std::vector<std::string> find_partitions(const std::string& name,
+                                                       const std::string& disk = {});
 [[nodiscard]] std::string find_partition(const std::string& name, const std::string& disk = {});
 
 // Where sysfs has a block device: ".../usb1/1-1/1-1:1.0/host0/…/block/sda/sda1".

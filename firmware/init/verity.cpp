@@ -21,6 +21,7 @@ namespace {
 constexpr std::uint64_t sector_bytes = 512;
 constexpr std::size_t hash_digits = 64;        // SHA-256
 constexpr std::size_t call_bytes = 16 * 1024;  // header, target and table
+constexpr std::size_t read_bytes = 256UZ * 1024;
 constexpr char volume[] = "postern-root";
 
 std::optional<std::string> read_hash(std::string_view command_line, std::string_view name) {
@@ -89,15 +90,18 @@ std::optional<VerityParameters> read_verity_parameters(std::string_view command_
   return VerityParameters{*root, *salt, *blocks, *tree};
 }
 
-std::string verity_table(const VerityParameters& parameters, std::string_view device) {
+std::string verity_table(const VerityParameters& parameters, std::string_view device,
+                         OnDamage on_damage) {
   const std::string block = std::to_string(verity_block_bytes);
   const std::string where(device);
   return "1 " + where + " " + where + " " + block + " " + block + " " +
          std::to_string(parameters.data_blocks) + " " + std::to_string(parameters.hash_block) +
-         " sha256 " + parameters.root_hash + " " + parameters.salt + " 1 panic_on_corruption";
+         " sha256 " + parameters.root_hash + " " + parameters.salt +
+         (on_damage == OnDamage::panic ? " 1 panic_on_corruption" : "");
 }
 
-bool open_verity(const VerityParameters& parameters, const std::string& device) {
+bool open_verity(const VerityParameters& parameters, const std::string& device,
+                 OnDamage on_damage) {
   const int fd = ::open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
   if (fd < 0) {
     say_errno("the device mapper is missing", errno);
@@ -106,11 +110,30 @@ bool open_verity(const VerityParameters& parameters, const std::string& device) 
   Call call(fd);
   const std::uint64_t sectors = parameters.data_blocks * (verity_block_bytes / sector_bytes);
   const bool made = call.make(DM_DEV_CREATE, 0) &&
-                    call.load(sectors, verity_table(parameters, device)) &&
+                    call.load(sectors, verity_table(parameters, device, on_damage)) &&
                     call.make(DM_DEV_SUSPEND, 0);  // without its flag this call resumes
   if (!made) say_errno("the root's checked volume cannot be made", errno);
   ::close(fd);
   return made;
+}
+
+bool reads_as_written(const VerityParameters& parameters, const std::string& device) {
+  if (!open_verity(parameters, device, OnDamage::fail)) return false;
+  const int fd = ::open("/dev/dm-0", O_RDONLY | O_CLOEXEC);
+  std::vector<char> piece(read_bytes);
+  std::uint64_t rest = parameters.data_blocks * verity_block_bytes;
+  while (fd >= 0 && rest > 0) {
+    const ssize_t count = ::read(fd, piece.data(), piece.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    rest -= std::min(rest, static_cast<std::uint64_t>(count));
+  }
+  if (fd >= 0) ::close(fd);
+  const int control = ::open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
+  const bool removed = control >= 0 && Call(control).make(DM_DEV_REMOVE, 0);
+  if (!removed) say_errno("the root's checked volume cannot be removed", errno);
+  if (control >= 0) ::close(control);
+  return rest == 0 && removed;
 }
 
 }  // namespace postern::firmware

@@ -2,7 +2,7 @@
 // line.
 //
 // Promise: what the parameters do not describe exactly is refused; a block that fails its check
-// makes the kernel panic, which restarts the box into the next slot.
+// later makes the kernel panic, which restarts the box.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,21 @@ struct VerityParameters {
   std::uint64_t hash_block = 0;   // where the tree begins, on the same partition
 };
 
+enum class OnDamage { fail, panic };  // a read of a block that fails its check
+
 // postern.root_hash=, postern.root_salt=, postern.root_blocks=, postern.root_tree=
 [[nodiscard]] std::optional<VerityParameters> read_verity_parameters(std::string_view command_line);
 
 // The device mapper's table for the partition `device`
 // (Documentation/admin-guide/device-mapper/verity.rst).
-[[nodiscard]] std::string verity_table(const VerityParameters& parameters, std::string_view device);
+[[nodiscard]] std::string verity_table(const VerityParameters& parameters, std::string_view device,
+                                       OnDamage on_damage);
 
 // Makes /dev/dm-0; the error is told on the console.
-[[nodiscard]] bool open_verity(const VerityParameters& parameters, const std::string& device);
+[[nodiscard]] bool open_verity(const VerityParameters& parameters, const std::string& device,
+                               OnDamage on_damage);
+
+// Reads every block of it; nothing of it is left open. False when one fails its check.
+[[nodiscard]] bool reads_as_written(const VerityParameters& parameters, const std::string& device);
 
 }  // namespace postern::firmware

@@ -27,6 +27,7 @@ EFI_AT = 1 * MEGABYTE  # firmware/image/disk.py: the partitions begin behind the
 EFI_BYTES = 208 * MEGABYTE
 STICK_MEGABYTES = 128
 ROOT_A_AT = EFI_AT + EFI_BYTES
+ROOT_B_AT = ROOT_A_AT + 16 * MEGABYTE
 EMULATORS = {
     "amd64": ["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
     # With SMM, so that only the firmware itself can write the variables that hold the enrolled keys.
@@ -110,6 +111,16 @@ class Stick(Fat):
         run("mformat", "-i", self._fat, "-T", self._octets // 512, "-h", 64, "-s", 32, "::")
 
 
+class NamedPartition:
+    """A medium with one partition of zeros under that name."""
+
+    def __init__(self, file, name):
+        self.file = file
+        with open(file, "wb") as medium:
+            medium.truncate(STICK_MEGABYTES * MEGABYTE)
+        run("/sbin/sfdisk", "--quiet", file, input=f"label: gpt\nstart=2048, name={name}\n".encode())
+
+
 class Disk(Fat):
     """A copy of the image, optionally on a larger medium; without an image the file as it is."""
 
@@ -134,6 +145,14 @@ class Disk(Fat):
             disk.write((parts / "root.img").read_bytes())
         self.drop({"EFI/Linux/postern-a+3.efi": (parts / "a.efi").read_bytes()})
 
+    def flip_a_bit(self, root_at):
+        """In the date that the squashfs was made: nobody but dm-verity cares."""
+        with open(self.file, "r+b") as file:
+            file.seek(root_at + 8)
+            octet = file.read(1)[0]
+            file.seek(root_at + 8)
+            file.write(bytes([octet ^ 1]))
+
     def partitions(self):
         """As sfdisk reads the table: [{name, start, size, …}] in sectors."""
         table = json.loads(run("/sbin/sfdisk", "--json", self.file, text=True))
@@ -154,6 +173,7 @@ class Machine:
                  write_log=None,
                  address=""):
         self.disk, self.kind, self.memory, self.clock = disk, kind, memory_megabytes, clock
+        self.address = address  # the guest's, where it does not ask for one
         self.write_log = write_log  # a file that gets all that is written to the disk, for write_log.py
         self._on_restart = [] if restarts else ["-no-reboot"]
         self.ports = {guest: free_port() for guest in forwarded}
@@ -173,7 +193,6 @@ class Machine:
         self.pull_the_plug()
 
     def start(self):
-        self.address = address  # the guest's, where it does not ask for one
         self._scratch = tempfile.TemporaryDirectory(prefix="postern-machine-")
         scratch = pathlib.Path(self._scratch.name)
         code, variables = FIRMWARE[self.kind]

@@ -15,7 +15,6 @@ MEMORY_MEGABYTES_MAX = 64
 READY_SECONDS_MAX = 30  # emulated
 RELAY_USER = 990        # firmware/init/storage.hpp
 PROBLEMS = "POSTERN-PROBLEMS.TXT"
-
 FIXED_ADDRESS, LEASED_ADDRESS = "10.0.2.77", "10.0.2.15"  # the emulator gives the latter by DHCP
 NETWORK = f"""
 [network]
@@ -24,6 +23,7 @@ router = "{HOST_ADDRESS}"
 name_servers = ["10.0.2.3"]
 """
 
+
 class ADroppedConfiguration(BoxTest):
     @classmethod
     def setUpClass(cls):
@@ -31,15 +31,15 @@ class ADroppedConfiguration(BoxTest):
         cls.upstream = cls.start_upstream()
         cls.disk = cls.new_disk()
         cls.files = cls.configuration_files(cls.upstream)
-        cls.disk.drop(cls.files)
         cls.by_dhcp = cls.files["postern.toml"]
         cls.files["postern.toml"] += NETWORK.encode()
+        cls.disk.drop(cls.files)
         cls.key_line = cls.files["tls/relay.key"].splitlines()[1]
         cls.secrets_stood_there = all(map(cls.disk.efi_holds, (UPSTREAM_PASSWORD.encode(), cls.key_line)))
         cls.machine = cls.start_machine(cls.disk, address=FIXED_ADDRESS)
         cls.machine.wait_for("ready to accept mail")
-
         cls.machine.wait_for(f"the address is {FIXED_ADDRESS}")
+
     def test_mail_arrives_signed_over_verified_tls(self):
         self.submit(self.machine, self.authority.ca_file, "a scan")
         [message] = [each for each in self.upstream.wait(1, 120) if b"a scan" in each.content]
@@ -96,15 +96,20 @@ class ADroppedConfiguration(BoxTest):
             self.assertRegex(facts, rf"User:\s+{RELAY_USER}\b", name)
         self.machine.start()
         self.machine.wait_for("ready to accept mail")
-
         self.machine.wait_for(f"the address is {FIXED_ADDRESS}")
 
-    def test_without_a_fixed_address_any_more_it_asks_for_one(self):
+    def test_without_a_fixed_address_it_asks_for_one_and_who_is_left_out_of_users_d_sends_no_more(self):
         stick = Stick(self.scratch / "stick.img")
-        stick.drop({"postern.toml": self.by_dhcp})
+        other = relays.user_table("copier-3")
+        stick.drop({"postern.toml": self.by_dhcp, "users.d/copier-3.toml": other.encode()})
         self.machine.plug(stick)
         self.machine.wait_for("the dropped configuration is in force")
         self.machine.wait_for(f"the address is {LEASED_ADDRESS}")
+        data = self.disk.data_partition(self.scratch / "data.img")
+        users = subprocess.run(["/sbin/debugfs", "-R", "ls -l /config/users.d", data], capture_output=True, text=True,
+                               check=True).stdout
+        self.assertIn("copier-3.toml", users)
+        self.assertNotIn("copier-2.toml", users)
 
 
 class ABadConfiguration(BoxTest):

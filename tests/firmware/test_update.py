@@ -8,7 +8,7 @@ import time
 
 import power_cuts
 from box import BoxTest, UPSTREAM_PASSWORD
-from machine import Disk, Machine, Stick
+from machine import ROOT_B_AT, Disk, Machine, NamedPartition, Stick
 from power_cuts import Bootable, EFI, PowerCuts
 
 BUNDLE = "postern-update.bundle"
@@ -31,6 +31,12 @@ def image_in_bundle(content):
     """For slot b, as Bootable knows images."""
     parts = {words[0]: words[1:] for words in map(str.split, content[:parts_at(content)].decode(errors="replace").splitlines())}
     return parts["kernel-b"][1], int(parts["root"][0]), parts["root"][1]
+
+
+def holds(place, name, words):
+    with contextlib.suppress(AssertionError, UnicodeDecodeError):  # the box may be writing it
+        return words in place.content(name).decode()
+    return False
 
 
 class UpdateTest(BoxTest):
@@ -77,13 +83,8 @@ class AnUpdate(UpdateTest):
 
     logged = True
 
-    def says(self, stick, name, words):
-        with contextlib.suppress(AssertionError, UnicodeDecodeError):  # the box may be writing it
-            return words in stick.content(name).decode()
-        return False
-
     def wait_for_word_on(self, stick, name, words):
-        self.machine.wait_until(lambda: self.says(stick, name, words), f"'{words}' in {name} on the stick")
+        self.machine.wait_until(lambda: holds(stick, name, words), f"'{words}' in {name} on the stick")
 
     def check_the_configuration_stick(self):
         self.assertTrue(self.secrets_stood_there)
@@ -192,11 +193,14 @@ class AFailingUpdate(UpdateTest):
         before = len(self.upstream.accepted())
         self.submit(self.machine, self.authority.ca_file, name)
         self.assertIn(name.encode(), self.upstream.wait(before + 1, 120)[-1].content)
+        stick = Stick(self.scratch / f"{name}-status.img")
+        self.machine.plug(stick)
+        self.machine.wait_until(lambda: holds(stick, "POSTERN-STATUS.TXT", "failed three times"), "`postern status` tells why")
         return told
 
     def test_a_damaged_root_leads_back(self):
         told = self.back_in_slot_a("damaged", "its root may be damaged")
-        self.assertEqual(told.count("is corrupted"), 3)
+        self.assertEqual(told.count("the root is damaged; the box restarts"), 3)
 
     def test_a_relay_that_does_not_run_leads_back_with_the_reason(self):
         told = self.back_in_slot_a("failing", "the relay ended with code")
@@ -216,15 +220,43 @@ class AFailingUpdate(UpdateTest):
         self.assertEqual(told.count("this slot fails its trial"), 0)
 
 
+class AGoodSlotThatIsDamagedLater(UpdateTest):
+    """As by a worn-out medium: no tries are left that would lead to the other slot."""
+    long = True
+
+    def test_the_box_goes_back_to_the_other_one_and_no_stick_stands_in_for_a_root(self):
+        self.start_with(bundle("good"))
+        self.machine.wait_for("slot b passed its trial")
+        self.machine.pull_the_plug()
+        self.disk.flip_a_bit(ROOT_B_AT)
+        self.machine.start()
+        self.machine.wait_for("the other slot is good: the box goes back to it")
+        self.machine.wait_for("slot b ran before and is damaged")
+        self.machine.wait_until(lambda: holds(self.disk, "POSTERN.TXT", "slot b ran before and is damaged"), "POSTERN.TXT says so")
+        self.assertEqual(self.kernels(), ["postern-a.efi"])
+        self.machine.pull_the_plug()
+        pretender = NamedPartition(self.scratch / "pretender.img", "postern-root-a")
+        self.machine.start()
+        self.machine.plug(pretender)
+        self.machine.wait_for("does not hold this slot's root")
+        self.machine.wait_for("slot a is good")
+        self.machine.wait_for("ready to accept mail")
+
+
 class ARelayThatDoesNotRun(BoxTest):
     """On a box that has no other slot to go back to."""
     long = True
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.upstream = cls.start_upstream()
+        cls.files = cls.configuration_files(cls.upstream)
+
     def start_with(self, kind):
-        self.upstream = self.start_upstream()
         disk = self.new_disk(name=kind)
         disk.put_into_slot_a(pathlib.Path(os.environ["POSTERN_BUNDLES"]) / f"{kind}.parts")
-        disk.drop(self.configuration_files(self.upstream))
+        disk.drop(self.files)
         return self.start_machine(disk)
 
     def test_one_that_hangs_is_ended_and_started_again(self):
@@ -236,10 +268,13 @@ class ARelayThatDoesNotRun(BoxTest):
     def test_one_that_ends_again_and_again_leads_to_safe_mode_and_a_new_configuration_out_of_it(self):
         machine = self.start_with("failing")
         machine.wait_for("safe mode, no relay for 1800 s", 600)
+        machine.wait_until(lambda: holds(machine.disk, "POSTERN.TXT", "TROUBLE: no mail is taken"), "POSTERN.TXT says so")
         stick = Stick(self.scratch / "safe.img")
         stick.drop({"postern.toml": self.configuration_text(self.upstream, tls_files=False).encode()})
         begun = len(machine.console())
         machine.plug(stick)
         machine.wait_for("the dropped configuration is in force")
         machine.wait_until(lambda: "the relay ended with code 2" in machine.console()[begun:], "the relay is started anew")
+        # Without a relay that answers, the slot and its story are shown all the same.
+        machine.wait_until(lambda: holds(stick, "POSTERN-STATUS.TXT", "Slot           a, "), "the slot's state on the stick")
         machine.pull_the_plug()

@@ -46,6 +46,17 @@ firmware::InterfaceSettings settings_of(const config::Network& network) {
   return settings;
 }
 
+std::optional<firmware::BoxStory> read_story() {
+  const auto text = postern::read_file(firmware::box_story_file, firmware::box_story_bytes_max);
+  return text ? firmware::read_box_story(*text) : std::nullopt;
+}
+
+std::string story_text(const firmware::BoxStory& story) {
+  std::string text = fmt::format("Slot           {}, {}\n", story.slot, story.state);
+  if (!story.update.empty()) text += fmt::format("Last update    {}\n", story.update);
+  return text;
+}
+
 }  // namespace
 
 Outcome<> install_update(const std::string& file) {
@@ -88,15 +99,18 @@ Outcome<> show_network(const std::string& configuration_path) {
 }
 
 void tell_box(Report& report) {
-  const auto text = postern::read_file(firmware::box_story_file, firmware::box_story_bytes_max);
-  const auto story = text ? firmware::read_box_story(*text) : std::nullopt;
+  const auto story = read_story();
   if (!story) return;
-  report.text += fmt::format("Slot           {}, {}\n", story->slot, story->state);
-  if (!story->update.empty()) report.text += fmt::format("Last update    {}\n", story->update);
+  report.text += story_text(*story);
   Json& box = report.json["box"];
   box["slot"] = story->slot;
   box["state"] = story->state;
   box["update"] = story->update;
+}
+
+Failure with_box(Failure failure) {
+  if (const auto story = read_story()) failure.advice += "\n\n" + story_text(*story);
+  return failure;
 }
 
 }  // namespace postern::tools

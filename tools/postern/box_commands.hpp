@@ -17,7 +17,9 @@ namespace postern::tools {
 // The fixed address of [network], in the lines that the box's supervisor reads.
 [[nodiscard]] Outcome<> show_network(const std::string& configuration_path);
 
-// Adds the running slot and what became of the last update.
+// Adds the running slot and what became of the last update; to a failure too, because an update
+// whose relay does not answer is what a person looks for here.
 void tell_box(Report& report);
+[[nodiscard]] Failure with_box(Failure failure);
 
 }  // namespace postern::tools

@@ -112,7 +112,7 @@ Json json_of(const std::vector<config::Problem>& problems) {
 
 Outcome<> show_status(const std::string& configuration_path) {
   auto result = ask_relay(configuration_path, {control::Verb::status, std::nullopt, false});
-  if (!result) return std::unexpected(result.error());
+  if (!result) return std::unexpected(with_box(result.error()));
   if (!result->is_object())
     return stop("the relay's answer is no status", "Restart the relay, then try again.");
   Report report;

@@ -40,6 +40,18 @@ TEST(NoticeTest, ARefusedDropIsNamedWhetherOrNotAnotherIsInForce) {
   }
 }
 
+TEST(NoticeTest, ABoxThatTakesNoMailSaysSoFirst) {
+  Notice made = notice();
+  made.configured = true;
+  made.trouble = "no mail is taken";
+  EXPECT_LT(notice_text(made).find("TROUBLE: no mail is taken"), notice_text(made).find("Address"));
+  made.box = {};  // its data partition cannot be opened, so it knows nothing else of itself
+  const std::string text = notice_text(made);
+  EXPECT_TRUE(text.contains("TROUBLE: no mail is taken"));
+  for (const char* part : {"Address", "Fingerprint", "configuration"})
+    EXPECT_FALSE(text.contains(part)) << part;
+}
+
 TEST(ValueBehindTest, IsTheRestOfTheLine) {
   EXPECT_EQ(value_behind("a\nIts fingerprint: AA:BB \nb", "fingerprint:"), "AA:BB");
   EXPECT_EQ(value_behind("a\n", "fingerprint:"), "");

@@ -40,6 +40,7 @@ TEST(ModulesTest, LoadsWhatAModuleNeedsBeforeItself) {
   EXPECT_EQ(index.for_name("b"), order);
   EXPECT_EQ(index.for_device("pci:v00001AF4d00001000"), order);
   EXPECT_TRUE(index.for_device("pci:v00008086d0").empty());
+  EXPECT_EQ(index.names_below("kernel/c"), std::vector<std::string>{"c"});
 }
 
 TEST(OrdersTest, OnlyTheBoxsOwnNameErasesIt) {
@@ -93,6 +94,14 @@ TEST_F(ShredTest, FeedsTheWatchdogAtEachName) {
   EXPECT_EQ(read_file(root + "/outside"), "secret");
 }
 
+TEST_F(ShredTest, EmptiesADirectoryWithMoreNamesThanAreReadAtOnce) {
+  for (std::size_t i = 0; i <= directory_names_max; ++i)
+    std::ofstream(root + "/top/" + std::to_string(i) + ".body");
+  shred_tree(root + "/top", shredding);
+  EXPECT_TRUE(shredding.failed.empty());
+  EXPECT_FALSE(std::filesystem::exists(root + "/top"));
+}
+
 TEST_F(ShredTest, FindsTheKeysOfQueuesThatWerePutAway) {
   shred_named(root + "/top", "queue.key", shredding);
   EXPECT_FALSE(std::filesystem::exists(root + "/top/replaced-T/queue.key"));
@@ -109,8 +118,9 @@ TEST(VerityTest, TakesOnlyWholeParameters) {
   const std::string line = "postern.root_hash=" + hash + " postern.root_salt=" + salt;
   const auto whole = read_verity_parameters(line + " postern.root_blocks=7 postern.root_tree=7");
   ASSERT_TRUE(whole.has_value());
-  EXPECT_EQ(verity_table(*whole, "/dev/vda2"), "1 /dev/vda2 /dev/vda2 4096 4096 7 7 sha256 " +
-                                                   hash + " " + salt + " 1 panic_on_corruption");
+  EXPECT_EQ(
+      verity_table(*whole, "/dev/vda2", OnDamage::panic),
+      "1 /dev/vda2 /dev/vda2 4096 4096 7 7 sha256 " + hash + " " + salt + " 1 panic_on_corruption");
   EXPECT_FALSE(read_verity_parameters(line + " postern.root_blocks=7").has_value());
   EXPECT_FALSE(
       read_verity_parameters(line + " postern.root_blocks=8 postern.root_tree=7").has_value());

@@ -114,5 +114,25 @@ TEST_F(SettledSlots, OfTwoNamesOneCounts) {
   EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}}));
 }
 
+// The slot that runs is 'a' here: no such thing stands on this machine's kernel command line.
+TEST_F(SettledSlots, ASlotThatWasGoodAndIsDamagedGoesWithItsReason) {
+  put("postern-b.efi", "MZ b");
+  ASSERT_TRUE(call_damaged(place, 'b'));
+  EXPECT_EQ(slot_image(place, 'b').state, SlotState::failed);
+  EXPECT_EQ(slot_image(place, 'b').name, "postern-b+0.efi");
+  const auto told = take_failed_update(place);
+  ASSERT_TRUE(told);
+  EXPECT_TRUE(told->starts_with("slot b ran before and is damaged")) << *told;
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}}));
+}
+
+TEST_F(SettledSlots, NoSlotIsCalledDamagedWhereTheOtherIsNotGood) {
+  EXPECT_FALSE(call_damaged(place, 'a'));
+  put("postern-b+2-1.efi", "MZ b");
+  EXPECT_FALSE(call_damaged(place, 'a'));  // the other is on trial
+  EXPECT_FALSE(call_damaged(place, 'b'));  // it has tries left that lead away from it
+  EXPECT_EQ(slot_image(place, 'a').state, SlotState::good);
+}
+
 }  // namespace
 }  // namespace postern::firmware
