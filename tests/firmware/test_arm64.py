@@ -24,6 +24,7 @@ class OnArm64:
     """Before a class of tests: it runs them there. The programs that run on this machine stay those of amd64."""
 
     long = True
+    group = "arm64"  # whose image is built by the first of them
     kind = "arm64"
 
     @classmethod

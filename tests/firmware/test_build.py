@@ -38,6 +38,8 @@ class AnImage(unittest.TestCase):
 
 
 class AnImageMadeAgain(unittest.TestCase):
+    group = "alone"
+
     def test_from_its_lock_with_its_first_programs_compiled_again_it_is_the_same(self):
         """Every step of making the image; of the compiling what takes seconds. The long form compiles everything."""
         image = box.image()

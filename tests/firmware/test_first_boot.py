@@ -1,7 +1,10 @@
 """Keys, certificate and identity are made on the box: where the configuration brings none, and on every box others."""
 
+import datetime
 import re
 import smtplib
+import socket
+import ssl
 
 import relay as relays
 import verifiers
@@ -11,23 +14,32 @@ from support import simple_message
 
 NOTICE_WRITTEN = "POSTERN.TXT on the EFI partition says"
 ADDRESS = "10.0.2.15"
+RENEWED_AFTER = datetime.timedelta(days=300)  # of 397: two thirds (crypto/own_authority.hpp)
 
 
-class ABoxThatMakesItsKeys(BoxTest):
-    """Two boxes from one image with one configuration that names no key."""
+class OwnKeys(BoxTest):
+    """With a configuration that names no key."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.upstream = cls.start_upstream()
         text = cls.configuration_text(cls.upstream, tls_files=False)
-        files = {"postern.toml": text.encode(), "users.d/copier-2.toml": relays.user_table().encode(),
-                 "secrets/provider": UPSTREAM_PASSWORD.encode() + b"\n",
-                 "tls/provider-ca.pem": cls.authority.ca_file.read_bytes()}
+        cls.files = {"postern.toml": text.encode(), "users.d/copier-2.toml": relays.user_table().encode(),
+                     "secrets/provider": UPSTREAM_PASSWORD.encode() + b"\n",
+                     "tls/provider-ca.pem": cls.authority.ca_file.read_bytes()}
+
+
+class ABoxThatMakesItsKeys(OwnKeys):
+    """Two boxes from one image with one configuration."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
         cls.boxes = []
         for name in ("one", "two"):
             disk = cls.new_disk(name=name)
-            disk.drop(files)
+            disk.drop(cls.files)
             cls.boxes.append((disk, cls.start_machine(disk)))
             cls.boxes[-1][1].wait_for(NOTICE_WRITTEN)
         cls.disk, cls.machine = cls.boxes[0]
@@ -84,3 +96,36 @@ class ABoxThatMakesItsKeys(BoxTest):
         self.assertFalse(set(keys[0]) & set(keys[1]))
         self.machine.wait_for(NOTICE_WRITTEN)
         self.assertEqual(self.disk.efi_file("POSTERN.TXT").decode("ascii"), self.notice)  # a restart changes no key
+
+
+class ACertificateThatEnds(OwnKeys):
+    long = True
+
+    def served(self, machine):
+        with socket.create_connection(("127.0.0.1", machine.ports[465]), 30) as plain:
+            with ssl._create_unverified_context().wrap_socket(plain) as secured:
+                return ssl.DER_cert_to_PEM_cert(secured.getpeercert(True))
+
+    def assert_good_at(self, certificate, moment, authority):
+        file = self.scratch / "served.pem"
+        file.write_text(certificate)
+        run("openssl", "verify", "-CAfile", authority, "-attime", int(moment.timestamp()), "-verify_hostname", HOSTNAME, file)
+        run("openssl", "verify", "-CAfile", authority, "-attime", int(moment.timestamp()), "-verify_ip", ADDRESS, file)
+
+    def test_it_is_renewed_in_time_by_the_authority_that_devices_imported(self):
+        disk = self.new_disk()
+        disk.drop(self.files)
+        machine = self.start_machine(disk)
+        machine.wait_for(NOTICE_WRITTEN)
+        authority = self.scratch / "box-ca.pem"
+        authority.write_bytes(disk.efi_file("POSTERN-CA.CRT"))
+        first, now = self.served(machine), datetime.datetime.now(datetime.timezone.utc)
+        self.assert_good_at(first, now, authority)
+        machine.pull_the_plug()
+        later = now + RENEWED_AFTER
+        machine.clock = later.strftime("%Y-%m-%dT%H:%M:%S")
+        machine.start()
+        machine.wait_for("the certificate is new")
+        machine.wait_until(lambda: self.served(machine) != first, "the new certificate is served")
+        self.assert_good_at(self.served(machine), later + RENEWED_AFTER, authority)  # the first one has ended by then
+        self.assertEqual(disk.efi_file("POSTERN-CA.CRT"), authority.read_bytes())
