@@ -7,6 +7,7 @@ Sharp edge: tools that only build are not listed.
 
 import collections
 import datetime
+import hashlib
 import json
 import pathlib
 import re
@@ -76,13 +77,14 @@ def document(parts, version, source_date, architecture):
            "downloadLocation": "NOASSERTION", "licenseConcluded": "Apache-2.0", "licenseDeclared": "Apache-2.0",
            "copyrightText": "NOASSERTION"}
     described = [package_of(part) for part in parts]
+    digest = hashlib.sha256(json.dumps(described).encode()).hexdigest()  # a namespace names one document and no other
     links = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-postern"},
              *({"spdxElementId": "SPDXRef-postern", "relationshipType": "CONTAINS", "relatedSpdxElement": package["SPDXID"]}
                for package, _ in described)]
     made = datetime.datetime.fromtimestamp(source_date, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     return json.dumps({"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT",
                        "name": f"postern-{version}-{architecture}",
-                       "documentNamespace": f"https://postern.example/spdx/{version}-{architecture}-{source_date}",
+                       "documentNamespace": f"https://postern.example/spdx/{version}-{architecture}-{source_date}-{digest}",
                        "creationInfo": {"created": made, "creators": ["Tool: postern firmware/build"]},
                        "packages": [own, *(package for package, _ in described)],
                        "hasExtractedLicensingInfos": [text for _, text in described], "relationships": links}, indent=1) + "\n"

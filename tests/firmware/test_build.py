@@ -4,11 +4,17 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import unittest
 
 import box
 import image_builder
-from image_builder import BUILD, as_root, build_image
+from image_builder import BUILD, FIRMWARE, as_root, build_image
+
+sys.path.insert(0, str(FIRMWARE / "image"))
+
+import packages
+import sbom
 
 IMAGE_XZ_MEGABYTES_MAX = 32
 GONE = "tools all hello 1:0.1-1 " + "5" * 64 + " /pool/main/h/hello/hello_0.1-1_all.deb"
@@ -83,12 +89,67 @@ class ALock(unittest.TestCase):
             build_image("amd64", "--lock", lock, "--directory", image_builder.keys() / "broken")
 
 
+def identifiers(expression):
+    return re.split(r" (?:AND|OR|WITH) ", expression)
+
+
+def check_spdx(test, document):
+    """What SPDX 2.3 asks of a document (clauses 6, 7, 10 and 11, annex D) as far as ours goes."""
+    for field, form in (("spdxVersion", r"SPDX-2\.3"), ("dataLicense", r"CC0-1\.0"), ("SPDXID", "SPDXRef-DOCUMENT"),
+                        ("name", ".+"), ("documentNamespace", r"https://[^#\s]+")):
+        test.assertRegex(document[field], rf"\A{form}\Z")
+    test.assertRegex(document["creationInfo"]["created"], r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
+    test.assertTrue(document["creationInfo"]["creators"])
+    for creator in document["creationInfo"]["creators"]:
+        test.assertRegex(creator, r"\A(Person|Organization|Tool): .")
+    texts = {each["licenseId"]: each["extractedText"] for each in document["hasExtractedLicensingInfos"]}
+    test.assertTrue(all(texts.values()))
+    licences = {word for licence in sbom.known()["packages"].values() for word in identifiers(licence)} | set(texts)
+    for package in document["packages"]:
+        test.assertTrue(package["name"] and package["downloadLocation"])
+        test.assertRegex(package["SPDXID"], r"\ASPDXRef-[A-Za-z0-9.-]+\Z")
+        for field in ("licenseConcluded", "licenseDeclared"):
+            test.assertLessEqual(set(identifiers(package[field])), licences, package["name"])
+    names = [document["SPDXID"], *(package["SPDXID"] for package in document["packages"])]
+    test.assertEqual(len(names), len(set(names)))
+    links = [(each["spdxElementId"], each["relationshipType"], each["relatedSpdxElement"])
+             for each in document["relationships"]]
+    test.assertLessEqual({name for one, _, other in links for name in (one, other)}, set(names))
+    test.assertIn((document["SPDXID"], "DESCRIBES", "SPDXRef-postern"), links)
+    test.assertEqual({other for one, kind, other in links if (one, kind) == ("SPDXRef-postern", "CONTAINS")},
+                     set(names) - {document["SPDXID"], "SPDXRef-postern"})
+
+
+class AnSbom(unittest.TestCase):
+    def made_of(self, *changed):
+        """The document of a few packages; `changed`: fields of the last one."""
+        table = sbom.known()["packages"]
+        last = packages.Package("target", "all", "ca-certificates", "1", "3" * 64, "/pool/c")._replace(**dict(changed))
+        files = [packages.Package("libraries", "amd64", "libstdc++-14-dev", "14.2.0-19", "1" * 64, "/pool/a"),
+                 packages.Package("target", "amd64", "linux-image-6.12+deb13-amd64", "6.12-1", "2" * 64, "/pool/b"), last]
+        parts = [sbom.Part(package, table[sbom.kind_of(package.name)], [], ["a 1"], "a licence") for package in files]
+        return json.loads(sbom.document(parts, "0.1.0", 1_795_857_777, "amd64"))
+
+    def test_it_has_what_spdx_asks_for(self):
+        check_spdx(self, self.made_of())
+
+    def test_its_namespace_is_its_own(self):
+        """One commit with another lock made another document under the same name."""
+        name = self.made_of()["documentNamespace"]
+        self.assertEqual(self.made_of()["documentNamespace"], name)
+        for changed in (("version", "2"), ("sha256", "4" * 64), ("name", "systemd-boot-efi")):
+            self.assertNotEqual(self.made_of(changed)["documentNamespace"], name, changed)
+
+
 class WhatItHolds(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.document = json.loads(box.image().with_suffix(".spdx.json").read_text())
         cls.packages = {plain(package["name"]): package for package in cls.document["packages"] if package["name"] != "postern"}
         cls.licences = box.image().with_suffix(".licences.txt").read_text()
+
+    def test_it_has_what_spdx_asks_for(self):
+        check_spdx(self, self.document)
 
     def test_the_sbom_names_version_hash_and_licence_of_each_package(self):
         locked = {words[2]: words for words in map(str.split, box.image().with_suffix(".lock").read_text().splitlines())}
