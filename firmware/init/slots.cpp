@@ -21,7 +21,6 @@ namespace postern::firmware {
 
 namespace {
 
-constexpr char floor_file[] = "/data/box/floor";       // read by `postern update` too
 constexpr char seen_file[] = "/data/box/update-seen";  // the head of the last bundle looked at
 constexpr std::size_t head_bytes = 4096;  // with the whole signature (update/bundle.hpp)
 constexpr std::chrono::minutes install_time_max{30};  // 70 MB from a slow stick to a slow card
@@ -83,13 +82,6 @@ std::string head_of(const std::string& path) {
   if (fd >= 0) ::close(fd);
   head.resize(count < 0 ? 0 : static_cast<std::size_t>(count));
   return head;
-}
-
-std::int64_t stored_floor() {
-  const std::string text = read_file(floor_file).value_or("0");
-  std::int64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
 }
 
 }  // namespace
@@ -157,9 +149,16 @@ char running_slot() {
   return parameter(line, "postern.slot") == "b" ? 'b' : 'a';
 }
 
-void raise_floor(std::int64_t image_date) {
-  if (image_date > stored_floor())
-    static_cast<void>(replace_file(floor_file, std::to_string(image_date) + "\n"));
+std::int64_t stored_floor(const std::string& file) {
+  const std::string text = read_file(file).value_or("0");
+  std::int64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+void raise_floor(std::int64_t image_date, const std::string& file) {
+  if (image_date > stored_floor(file))
+    static_cast<void>(replace_file(file, std::to_string(image_date) + "\n"));
 }
 
 bool mark_good(const std::string& efi_place, std::int64_t image_date) {

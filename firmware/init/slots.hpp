@@ -51,8 +51,12 @@ inline constexpr std::size_t image_front_bytes = 512;
 // started that is half gone. False with errno set when one is still there.
 [[nodiscard]] bool remove_slot_images(const std::string& directory, char slot);
 
-// The date below which nothing is installed becomes that of the image that runs and is good.
-void raise_floor(std::int64_t image_date);
+// The date below which nothing is installed; 0 when there is none that can be read.
+inline constexpr char floor_file[] = "/data/box/floor";
+[[nodiscard]] std::int64_t stored_floor(const std::string& file = floor_file);
+
+// It becomes that of the image that runs and is good; never an earlier one.
+void raise_floor(std::int64_t image_date, const std::string& file = floor_file);
 
 // Renames the running slot's image to its good name and raises the floor; true when it is good now.
 [[nodiscard]] bool mark_good(const std::string& efi_place, std::int64_t image_date);

@@ -85,19 +85,21 @@ std::optional<std::string> parameter(std::string_view command_line, std::string_
   return std::nullopt;
 }
 
-std::vector<std::string> find_partitions(const std::string& name, const std::string& disk) {
+std::vector<std::string> find_partitions(const std::string& name, const std::string& disk,
+                                         const std::string& sys) {
   std::vector<std::string> devices;
-  for (const std::string& block : directory_names("/sys/class/block")) {
-    if (!disk.empty() && disk_of(block) != disk) continue;
-    const auto facts = read_file("/sys/class/block/" + block + "/uevent");
+  for (const std::string& block : directory_names(sys + "/class/block")) {
+    if (!disk.empty() && disk_of(block, sys) != disk) continue;
+    const auto facts = read_file(sys + "/class/block/" + block + "/uevent");
     if (facts && ("\n" + *facts).contains("\nPARTNAME=" + name + "\n"))
       devices.push_back("/dev/" + block);
   }
   return devices;
 }
 
-std::string find_partition(const std::string& name, const std::string& disk) {
-  const auto devices = find_partitions(name, disk);
+std::string find_partition(const std::string& name, const std::string& disk,
+                           const std::string& sys) {
+  const auto devices = find_partitions(name, disk, sys);
   return devices.empty() ? std::string() : devices.front();
 }
 

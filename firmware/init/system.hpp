@@ -33,8 +33,10 @@ inline constexpr std::size_t directory_names_max = 4096;  // a FAT directory cou
 // when there is none (yet). `disk`: looked for there alone when it is not empty, since another
 // medium may hold an image as well.
 [[nodiscard]] std::vector<std::string> find_partitions(const std::string& name,
-                                                       const std::string& disk = {});
-[[nodiscard]] std::string find_partition(const std::string& name, const std::string& disk = {});
+                                                       const std::string& disk = {},
+                                                       const std::string& sys = "/sys");
+[[nodiscard]] std::string find_partition(const std::string& name, const std::string& disk = {},
+                                         const std::string& sys = "/sys");
 
 // Where sysfs has a block device: ".../usb1/1-1/1-1:1.0/host0/…/block/sda/sda1".
 [[nodiscard]] std::string device_path(const std::string& block, const std::string& sys = "/sys");

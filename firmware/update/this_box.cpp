@@ -28,7 +28,7 @@ std::int64_t number_in(std::string_view text) {
 
 }  // namespace
 
-Result<InstallTarget> this_box(const std::string& command_line) {
+Result<InstallTarget> this_box(const std::string& command_line, const BoxPlaces& places) {
   const auto slot = parameter(command_line, "postern.slot");
   const auto built = parameter(command_line, "postern.built");
   if ((slot != "a" && slot != "b") || !built) {
@@ -36,17 +36,17 @@ Result<InstallTarget> this_box(const std::string& command_line) {
                 "this machine is no Postern box: it has no slots to install one into");
   }
   InstallTarget target;
-  target.public_key = firmware::read_file("/etc/postern-release.pub").value_or("");
+  target.public_key = firmware::read_file(places.release_key).value_or("");
   if (target.public_key.empty()) {
     return fail(ErrorKind::denied, operation,
                 "this image was built without a release key and takes no updates");
   }
   target.architecture = architecture;
-  target.built_after =
-      std::max(number_in(*built), number_in(firmware::read_file("/data/box/floor").value_or("0")));
+  target.built_after = std::max(number_in(*built), stored_floor(places.floor));
   target.slot = slot == "a" ? 'b' : 'a';
-  target.root_device = find_partition(std::string("postern-root-") + target.slot, own_disk());
-  target.kernels_directory = "/run/efi/EFI/Linux";
+  target.root_device =
+      find_partition(std::string("postern-root-") + target.slot, own_disk(places.sys), places.sys);
+  target.kernels_directory = places.kernels_directory;
   if (target.root_device.empty())
     return fail(ErrorKind::not_found, operation, "the partition of the other slot was not found");
   if (::access(target.kernels_directory.c_str(), W_OK) != 0)
