@@ -66,6 +66,22 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// Whether the open file is one that root handed over in this directory. The name must still lead
+// to it without a symbolic link, so that only who may write there could have put it there.
+bool is_credential(const struct stat& file, const std::string& path, const std::string& directory) {
+  if (directory.empty() || directory_of(path) != directory) return false;
+  const FileDescriptor opened(
+      ::open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat place{};
+  struct stat entry{};
+  const std::string name = path.substr(path.rfind('/') + 1);
+  return opened && ::fstat(opened.get(), &place) == 0 &&
+         ::fstatat(opened.get(), name.c_str(), &entry, AT_SYMLINK_NOFOLLOW) == 0 &&
+         (place.st_uid == 0 || place.st_uid == ::geteuid()) &&
+         (place.st_mode & (S_IWGRP | S_IWOTH)) == 0 && entry.st_dev == file.st_dev &&
+         entry.st_ino == file.st_ino && file.st_uid == 0 && file.st_gid == 0;
+}
+
 // The buffer for a file of this size: never beyond the bound, and one octet more to see the end.
 Result<std::size_t> buffer_size(const struct stat& status, const std::string& path,
                                 std::size_t bytes_max) {
@@ -116,14 +132,16 @@ Result<FileWithFacts> read_file_with_facts(const std::string& path, std::size_t 
                        status->st_gid};
 }
 
-Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max) {
+Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max,
+                                const std::string& credentials_directory) {
   auto file = open_for_reading(path);
   if (!file) return std::unexpected(std::move(file).error());
   // Checked on the open descriptor, so that a swap of the name between check and use changes
   // nothing.
   const auto status = status_of_regular(*file, path);
   if (!status) return std::unexpected(status.error());
-  if ((status->st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+  const mode_t others = status->st_mode & (S_IRWXG | S_IRWXO);
+  if (others != 0 && !(others == S_IRGRP && is_credential(*status, path, credentials_directory))) {
     return fail(ErrorKind::denied, "read " + path,
                 fmt::format("its mode {:o} lets others at a secret; run: chmod 600 {}",
                             status->st_mode & 07777U, path));

@@ -48,8 +48,12 @@ struct FileWithFacts {
                                                          std::size_t bytes_max);
 
 // As read_file, and refused (ErrorKind::denied) when group or others can read or write it, or when
-// it belongs neither to this process's user nor to root (root itself may read anybody's).
-[[nodiscard]] Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max);
+// it belongs neither to this process's user nor to root (root itself may read anybody's). Directly
+// in `credentials_directory` root's files (group root) may have mode 0440: systemd from 254 on lets
+// the unit's user at them by an access list, which shows as the group's bits. The directory must be
+// root's or the reader's and closed to everybody else's writing; symbolic links are not followed.
+[[nodiscard]] Result<Secret> read_secret_file(const std::string& path, std::size_t bytes_max,
+                                              const std::string& credentials_directory = {});
 
 struct FileOwner {
   unsigned user;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -77,7 +78,9 @@ Result<std::string> DiskFiles::read(const std::string& path, std::size_t bytes_m
 }
 
 Result<Secret> DiskFiles::read_secret(const std::string& path, std::size_t bytes_max) {
-  return with_advice(read_secret_file(path, bytes_max), path);
+  const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");  // systemd.exec(5)
+  return with_advice(read_secret_file(path, bytes_max, credentials == nullptr ? "" : credentials),
+                     path);
 }
 
 Result<> check_keeps_verifiers(const FileWithFacts& file, const std::string& path,

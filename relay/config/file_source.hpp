@@ -24,7 +24,7 @@ class FileSource {
 
   [[nodiscard]] virtual Result<std::string> read(const std::string& path,
                                                  std::size_t bytes_max) = 0;
-  // Refused when group or others can read it.
+  // Refused when group or others can read it; from a disk, but for systemd's credentials.
   [[nodiscard]] virtual Result<Secret> read_secret(const std::string& path,
                                                    std::size_t bytes_max) = 0;
   // As read(), and refused when others can open it or it is neither root's nor the reader's:

@@ -97,6 +97,64 @@ TEST_F(FileTest, ASecretThatOthersCanReadIsRefused) {
   }
 }
 
+// systemd 254 and later hands a credential over as root's, mode 0400 with an access list for the
+// unit's user: stat says 0440.
+class Credentials : public FileTest {
+ protected:
+  Credentials() {
+    EXPECT_EQ(::mkdir(path("handed").c_str(), 0700), 0);
+    EXPECT_TRUE(write_file_atomically(path("handed/key"), as_bytes("hush"), 0440));
+    EXPECT_EQ(::chmod(path("handed").c_str(), 0550), 0);
+  }
+  ~Credentials() override { ::chmod(path("handed").c_str(), 0700); }
+  [[nodiscard]] bool taken(const std::string& name) const {
+    return read_secret_file(path(name), 10, path("handed")).has_value();
+  }
+  const bool root_ = ::geteuid() == 0;
+};
+
+TEST_F(Credentials, OfRootMayShowTheGroupsRightToRead) {
+  EXPECT_EQ(taken("handed/key"), root_) << "who is not root cannot make a file of root's";
+  EXPECT_FALSE(read_secret_file(path("handed/key"), 10));
+  for (const mode_t mode : {0444U, 0460U, 0450U, 0441U, 0442U}) {
+    ASSERT_EQ(::chmod(path("handed/key").c_str(), mode), 0);
+    EXPECT_FALSE(taken("handed/key")) << mode;
+  }
+  ASSERT_EQ(::chmod(path("handed/key").c_str(), 0400), 0);
+  EXPECT_TRUE(taken("handed/key"));
+}
+
+TEST_F(Credentials, LieDirectlyInTheirDirectory) {
+  ASSERT_EQ(::chmod(path("handed").c_str(), 0700), 0);
+  ASSERT_EQ(::mkdir(path("handed/below").c_str(), 0700), 0);
+  ASSERT_TRUE(write_file_atomically(path("handed/below/key"), as_bytes("hush"), 0440));
+  ASSERT_TRUE(write_file_atomically(path("key"), as_bytes("hush"), 0440));
+  ASSERT_EQ(::symlink("../key", path("handed/link").c_str()), 0);
+  ASSERT_EQ(::symlink("handed", path("other").c_str()), 0);
+  EXPECT_EQ(taken("handed/key"), root_);
+  for (const char* name : {"handed/below/key", "key", "handed/../key", "handed/link", "other/key"})
+    EXPECT_FALSE(taken(name)) << name;
+  EXPECT_FALSE(read_secret_file(path("other/key"), 10, path("other"))) << "the directory a link";
+}
+
+TEST_F(Credentials, AreNoneWhereOthersCouldHavePutThem) {
+  for (const mode_t mode : {0770U, 0707U, 01777U}) {
+    ASSERT_EQ(::chmod(path("handed").c_str(), mode), 0);
+    EXPECT_FALSE(taken("handed/key")) << mode;
+  }
+  if (!root_) return;
+  constexpr unsigned other = 12'345;
+  ASSERT_EQ(::chmod(path("handed").c_str(), 0700), 0);
+  ASSERT_EQ(::chown(path("handed").c_str(), other, 0), 0);
+  EXPECT_FALSE(taken("handed/key"));
+  ASSERT_EQ(::chown(path("handed").c_str(), 0, 0), 0);
+  ASSERT_TRUE(taken("handed/key"));
+  ASSERT_EQ(::chown(path("handed/key").c_str(), other, 0), 0);
+  EXPECT_FALSE(taken("handed/key"));
+  ASSERT_EQ(::chown(path("handed/key").c_str(), 0, other), 0);
+  EXPECT_FALSE(taken("handed/key")) << "the group's members can read it";
+}
+
 TEST_F(FileTest, AFileOfUnknownSizeIsRead) {
   const auto content = read_file("/proc/self/comm", 4096);
   ASSERT_TRUE(content) << content.error().text();

@@ -1,7 +1,9 @@
 // The promised configuration, loaded from a disk with real keys: every key of it, and its values.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -81,6 +83,18 @@ TEST_F(Reference, RefusesAPrivateKeyThatOthersCanRead) {
   EXPECT_NE(problems_text(result).find("chmod 600 " + directory_.path() + "/tls/relay.key"),
             std::string::npos)
       << problems_text(result);
+}
+
+// As systemd's LoadCredential of Debian 13 shows it (relay/base/file.hpp).
+TEST_F(Reference, TakesACredentialThatSystemdHandsOver) {
+  const bool root = ::geteuid() == 0;  // others cannot make a file of root's
+  directory_.write("secrets/provider", "upstream-password\n", root ? 0440 : 0400);
+  ASSERT_EQ(::chmod((directory_.path() + "/secrets").c_str(), 0755), 0);
+  EXPECT_EQ(load_configuration(path()).configuration == nullptr, root);
+  ASSERT_EQ(::setenv("CREDENTIALS_DIRECTORY", (directory_.path() + "/secrets").c_str(), 1), 0);
+  const LoadResult result = load_configuration(path());
+  ASSERT_EQ(::unsetenv("CREDENTIALS_DIRECTORY"), 0);
+  EXPECT_TRUE(result.configuration) << problems_text(result);
 }
 
 TEST_F(Reference, RefusesAUserFileThatOthersCanRead) {
