@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "crypto/dkim.hpp"
 #include "crypto/password.hpp"
@@ -126,6 +127,18 @@ connections_max = 4
 [[route]]
 upstreams = ["provider"]
 )";
+}
+
+std::string text_of_source(const std::string& name) {
+  std::ifstream file(POSTERN_SOURCE_DIR "/" + name);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::string reference_text() {
+  return replaced(text_of_source("tests/unit/config/data/reference.toml"),
+                  "argon2id:$argon2id$v=19$m=19456,t=2,p=1$…", test_keys().verifier);
 }
 
 std::string replaced(std::string text, std::string_view what, std::string_view with) {

@@ -39,6 +39,10 @@ class MemoryFiles final : public FileSource {
 
 // One of everything, 40 lines; "etc/postern.toml" is its name in problems.
 std::string good_text();
+// A file of the repository.
+std::string text_of_source(const std::string& name);
+// data/reference.toml with a real verifier, which the page cannot show.
+std::string reference_text();
 std::string replaced(std::string text, std::string_view what, std::string_view with);
 
 LoadResult load(const std::string& text);

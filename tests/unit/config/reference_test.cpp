@@ -4,21 +4,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 #include "tests/unit/config/config_support.hpp"
 
 namespace postern::config {
 namespace {
-
-std::string reference_text() {
-  std::ifstream file(POSTERN_SOURCE_DIR "/tests/unit/config/data/reference.toml");
-  std::stringstream text;
-  text << file.rdbuf();
-  // The page cannot show a real verifier.
-  return replaced(text.str(), "argon2id:$argon2id$v=19$m=19456,t=2,p=1$…", test_keys().verifier);
-}
 
 class Reference : public ::testing::Test {
  protected:
