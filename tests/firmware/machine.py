@@ -329,8 +329,10 @@ class Machine:
 
     @contextlib.contextmanager
     def _monitor(self):
+        place = pathlib.Path(self._scratch.name) / "qmp"
+        self.wait_until(place.exists, "the emulator can be talked to")
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(f"{self._scratch.name}/qmp")
+            connection.connect(str(place))
             lines = connection.makefile("rw")
             json.loads(lines.readline())
 
