@@ -2,9 +2,9 @@
 // goes there.
 //
 // Promise: a watchdog runs before any other driver is loaded, where the machine has one that needs
-// none; every module is loaded here, and none can be
-// loaded afterwards; what cannot go on says why and restarts the box, so that the boot loader's
-// count of tries leads to the other slot.
+// none; every module is loaded here, and none can be loaded afterwards; no program starts but from
+// the root; what cannot go on says why and restarts the box, so that the boot loader's count of
+// tries leads to the other slot.
 #include <fcntl.h>
 #include <linux/watchdog.h>
 #include <sys/ioctl.h>
@@ -127,6 +127,16 @@ void go_to_root(const std::string& device) {
   }
 }
 
+void close_off() {
+  if (!write_file("/proc/sys/kernel/modules_disabled", "1")) say("modules could not be closed off");
+  // Ways around noexec: whoever is root in a namespace of its own mounts without it, and a file in
+  // memory alone lies on no mount.
+  if (!write_file("/proc/sys/user/max_user_namespaces", "0") ||
+      !write_file("/proc/sys/vm/memfd_noexec", "2")) {
+    say("programs from elsewhere than the root could not be closed off");
+  }
+}
+
 int run() {
   mount_kernel_views();
   ::umask(022);
@@ -154,7 +164,7 @@ int run() {
   }
   if (!open_verity(*verity, device, OnDamage::panic)) give_up("the root cannot be checked");
   go_to_root("/dev/dm-0");
-  if (!write_file("/proc/sys/kernel/modules_disabled", "1")) say("modules could not be closed off");
+  close_off();
   char name[] = "/sbin/supervisor";
   char* arguments[] = {name, nullptr};
   ::execv(name, arguments);
