@@ -64,14 +64,25 @@ def build_read_queue():
     return release / "tests/firmware/read_queue"
 
 
-def make_bundle(kind, image):
-    """An update of the image, a day younger: "good", or one that fails; see make_parts.py."""
-    architecture = image.stem.rpartition("-")[2]
+def architecture_of(image):
+    return image.stem.rpartition("-")[2]
+
+
+def make_parts(kind, image):
+    """What the image was made of, a day younger: "good", or one that fails; see make_parts.py."""
+    architecture = architecture_of(image)
     place = keys() / architecture
     place.mkdir(exist_ok=True)
-    parts, bundle = place / f"{kind}.parts", place / f"{kind}.bundle"
+    parts = place / f"{kind}.parts"
     owner = [keys() / "owner.key", f"{SNAKEOIL}.pem"] if architecture == "amd64" else []
     as_root(sys.executable, pathlib.Path(__file__).with_name("make_parts.py"), kind, image.with_suffix(".parts"), parts, DAY,
             keys() / "release.pub", *owner)
+    return parts
+
+
+def make_bundle(kind, image):
+    """An update of these parts."""
+    parts = make_parts(kind, image)
+    bundle = parts.with_suffix(".bundle")
     run(FIRMWARE / "bundle", "--secret-key", keys() / "release.key", "--parts", parts, "--output", bundle)
     return bundle

@@ -10,6 +10,7 @@ KEY when there is one. The kinds:
   stuck    one that says it is ready and alive once, and never again
   odd-tls  the relay with another label in its TLS 1.3 key schedule: it understands itself, and nobody else
   hanging  a program that hangs stands in the supervisor's place
+  telling  one that tells what it may do on the box, and then does as "silent" (telling.cpp)
 """
 
 import json
@@ -34,9 +35,11 @@ def damage(parts):
 
 
 def stand_in(tools, *flags):
-    shutil.copyfile(pathlib.Path(__file__).with_name("stand_in.cpp"), tools.path / "build/stand_in.cpp")
+    for file in ("stand_in.cpp", "telling.cpp", "telling.hpp"):
+        shutil.copyfile(pathlib.Path(__file__).with_name(file), tools.path / "build" / file)
+    sources = ["/build/stand_in.cpp", *(["/build/telling.cpp"] if "-DTELLS" in flags else [])]
     name = "stand-in" + "".join(flags)
-    tools.run("g++", "-std=c++23", "-O1", "-static", "-s", *flags, "-o", f"/build/{name}", "/build/stand_in.cpp")
+    tools.run("g++", "-std=c++23", "-O1", "-static", "-s", *flags, "-o", f"/build/{name}", *sources)
     return tools.path / "build" / name
 
 
@@ -58,6 +61,8 @@ def make(facts, kind, release_key, owner, parts):
         programs["posternd"] = stand_in(tools, "-DENDS")
     elif kind == "silent":
         programs["posternd"] = stand_in(tools, "-DFEEDS")
+    elif kind == "telling":
+        programs["posternd"] = stand_in(tools, "-DTELLS", "-DFEEDS")
     elif kind == "stuck":
         programs["posternd"] = stand_in(tools)
     elif kind == "odd-tls":

@@ -1,6 +1,7 @@
 // A program in another's place, for updates that fail: it says that it is ready, and that it is
-// alive once or, compiled with FEEDS, for ever; compiled with ENDS it only ends. As the relay it
-// finds every configuration good. In the supervisor's place it only hangs.
+// alive once or, compiled with FEEDS, for ever; compiled with ENDS it only ends; with TELLS it
+// first tells what it may do on the box. As the relay it finds every configuration good, but with
+// TELLS only where it is not root. In the supervisor's place it only hangs.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -8,12 +9,24 @@
 #include <cstdlib>
 #include <cstring>
 
+#ifdef TELLS
+#include "telling.hpp"
+#endif
+
 int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--check-config") == 0) return 0;
+    if (std::strcmp(argv[i], "--check-config") != 0) continue;
+#ifdef TELLS
+    return ::geteuid() == 0 ? 1 : 0;
+#else
+    return 0;
+#endif
   }
 #ifdef ENDS
   return 2;
+#endif
+#ifdef TELLS
+  tell();
 #endif
   const char* path = std::getenv("NOTIFY_SOCKET");
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM, 0);

@@ -7,6 +7,7 @@ import unittest.mock
 import image_builder
 import test_build
 import test_configuration
+import test_hardening
 import test_update
 from box import figure
 
@@ -38,6 +39,10 @@ class AnImageForArm64(OnArm64, test_build.AnImage):
 
 
 class WhatItHoldsOnArm64(OnArm64, test_build.WhatItHolds):
+    pass
+
+
+class WhatRunsOnABoxForArm64(OnArm64, test_hardening.WhatRunsOnABox):
     pass
 
 

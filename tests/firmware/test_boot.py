@@ -11,6 +11,8 @@ UNCONFIGURED = "no configuration yet"
 
 
 class AFreshBox(BoxTest):
+    kind = "amd64 without random numbers"
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -32,6 +34,20 @@ class AFreshBox(BoxTest):
         self.assertGreater(end, MEDIUM_MEGABYTES - 1)
         told = int(re.search(r"the data file system grew to (\d+) MB", console)[1])
         self.assertGreater(told, 0.9 * data["size"] * 512 / 1e6)
+
+    def test_the_kernel_is_locked_down(self):
+        console = self.machine.console()
+        self.assertRegex(console, r"Kernel command line: .* lockdown=integrity module\.sig_enforce=1 ")
+        self.assertIn("Kernel is locked down from command line", console)
+        self.assertRegex(console, "Lockdown: .* is restricted")
+
+    def test_keys_are_made_after_the_random_pool_is_ready(self):
+        console = self.machine.console()
+        early, told, _ = console.partition("random: crng init done")
+        self.assertTrue(told, console[-3000:])
+        self.assertNotIn("this is box", early)
+        self.assertIn("device-mapper: verity", early, "the pool was ready before the box needed it: this shows nothing")
+        self.assertNotIn("uninitialized", console)
 
 
 class AChangedRoot(BoxTest):
