@@ -19,8 +19,13 @@ TYPES = {"efi": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "linux": "0FC63DAF-8483-
 BOOT = {"amd64": ("x64", "BOOTX64.EFI"), "arm64": ("aa64", "BOOTAA64.EFI")}
 OPTIONS = {"amd64": "console=ttyS0,115200",
            # Debian's kernel for arm64 puts 64 MB aside for drivers of cameras and screens; on a small box that is all there is.
-           "arm64": "console=ttyAMA0,115200 cma=8M"}
+           # ttyS1: the serial pins of a Raspberry Pi 3, which gives its ttyAMA0 to Bluetooth.
+           "arm64": "console=ttyS1,115200 console=ttyAMA0,115200 cma=8M"}
 RELAY_USER = 990  # firmware/init/storage.hpp
+# How a Raspberry Pi 3 comes to its UEFI: what its own boot ROM's files read, which are proprietary and not here. U-Boot hands
+# the device tree on to the kernel.
+BOARD_TREE = "bcm2837-rpi-3-b.dtb"
+BOARD_CONFIGURATION = f"arm_64bit=1\nenable_uart=1\nkernel=u-boot.bin\ndevice_tree={BOARD_TREE}\n"
 
 
 def identifier(*words):
@@ -93,17 +98,28 @@ class Disk:
                  "--os-release=@/build/os-release", f"--efi-arch={efi}", "--stub=/build/stub", f"--output=/build/{slot}.efi")
         self.sign(f"{slot}.efi")
 
-    def make_efi_partition(self, target):
+    def make_board_files(self, system, target):
+        """Their names, for the top of the EFI partition."""
+        if self.architecture != "arm64":
+            return []
+        [tree] = (system / "usr/lib").glob(f"linux-image-*/broadcom/{BOARD_TREE}")
+        shutil.copyfile(tree, self.place / BOARD_TREE)
+        shutil.copyfile(target / "usr/lib/u-boot/rpi_3/u-boot.bin", self.place / "u-boot.bin")
+        (self.place / "config.txt").write_text(BOARD_CONFIGURATION)
+        return ["config.txt", "u-boot.bin", BOARD_TREE]
+
+    def make_efi_partition(self, system, target):
         efi, name = BOOT[self.architecture]
         shutil.copyfile(target / f"usr/lib/systemd/boot/efi/systemd-boot{efi}.efi", self.place / "boot.efi")
         self.sign("boot.efi")
         (self.place / "loader.conf").write_text("timeout 0\neditor no\n")
         (self.place / "efi.img").unlink(missing_ok=True)
-        self.run("sh", "-c", f"touch -d @{self.date} /build/boot.efi /build/loader.conf /build/a.efi")
+        files = [("boot.efi", f"EFI/BOOT/{name}"), ("a.efi", "EFI/Linux/postern-a+3.efi"), ("loader.conf", "loader/loader.conf"),
+                 *((board, board) for board in self.make_board_files(system, target))]
+        self.run("touch", "-d", f"@{self.date}", *(f"/build/{source}" for source, _ in files))
         self.run("mkfs.vfat", "--invariant", "-F", "32", "-n", "POSTERN", "-C", "/build/efi.img", str(EFI_MEGABYTES * 1024))
         self.run("mmd", "-i", "/build/efi.img", "::EFI", "::EFI/BOOT", "::EFI/Linux", "::loader")
-        for source, place in (("boot.efi", f"EFI/BOOT/{name}"), ("a.efi", "EFI/Linux/postern-a+3.efi"),
-                              ("loader.conf", "loader/loader.conf")):
+        for source, place in files:
             self.run("mcopy", "-m", "-i", "/build/efi.img", f"/build/{source}", f"::{place}")
 
     def make_data_partition(self):

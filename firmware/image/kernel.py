@@ -12,6 +12,9 @@ from packages import PackageError
 # module can be loaded any more.
 REQUIRED = ("crc32c_generic", "dm-verity", "squashfs", "ext4", "vfat", "nls_ascii", "nls_cp437", "nls_utf8", "sd_mod",
             "usb-storage", "uas")
+# A Raspberry Pi 3 has its network behind USB, where it is found later than the root, when no module can be loaded any more: the
+# two adapters that are soldered to it, and the kind that the emulator has.
+REQUIRED_MORE = {"amd64": (), "arm64": ("smsc95xx", "lan78xx", "cdc_ether")}
 
 
 def module_name(file):
@@ -52,7 +55,7 @@ def make_initial_memory(root, kernel, first_process, recipe, architecture):
     names = {module_name(file) for file in chosen}
     aliases = [line for line in (directory / "modules.alias").read_text().splitlines() if line.rsplit(" ", 1)[-1] in names]
     (modules / "modules.alias").write_text("\n".join(sorted(aliases)) + "\n")
-    (modules / "required").write_text("\n".join(REQUIRED) + "\n")
+    (modules / "required").write_text("\n".join(REQUIRED + REQUIRED_MORE[architecture]) + "\n")
     shutil.copyfile(first_process, tree / "init")
     for path in tree.rglob("*"):
         path.chmod(0o755 if path.is_dir() or path.name == "init" else 0o644)
