@@ -74,6 +74,17 @@ class BoxTest(unittest.TestCase):
         return upstream
 
     @classmethod
+    def start_time_server(cls):
+        as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        server = subprocess.Popen([*as_root, sys.executable, pathlib.Path(__file__).with_name("time_server.py")],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        cls.addClassCleanup(server.stdout.close)
+        cls.addClassCleanup(server.wait)
+        cls.addClassCleanup(server.terminate)
+        if server.stdout.readline().strip() != "ready":
+            raise AssertionError("port 123 of 127.0.0.1 is needed")
+
+    @classmethod
     def configuration_text(cls, upstream, extra="", tls_files=True):
         files = ["[tls]", 'certificate_file = "tls/relay.crt"', 'private_key_file = "tls/relay.key"'] if tls_files else []
         return "\n".join([

@@ -28,6 +28,9 @@ EFI_BYTES = 208 * MEGABYTE
 STICK_MEGABYTES = 128
 ROOT_A_AT = EFI_AT + EFI_BYTES
 ROOT_B_AT = ROOT_A_AT + 16 * MEGABYTE
+RASPBERRY_PI = "raspberry pi 3"
+BOARD_TREE = "bcm2837-rpi-3-b.dtb"
+BOARD_WATCHDOG = b"brcm,bcm2835-pm"  # the emulated one resets the board in the moment that it is started: it gets another name
 EMULATORS = {
     "amd64": ["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
     # With SMM, so that only the firmware itself can write the variables that hold the enrolled keys.
@@ -36,6 +39,7 @@ EMULATORS = {
     # The kernel has to gather its random numbers itself, which takes until something waits for them.
     "amd64 without random numbers": ["qemu-system-x86_64", "-M", "q35", "-cpu", "max,rdrand=off,rdseed=off"],
     "arm64": ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"],
+    RASPBERRY_PI: ["qemu-system-aarch64", "-M", "raspi3b"],  # has 1 GB, four cores and no clock
 }
 FIRMWARE = {  # its code, and its variables at the first start; for Secure Boot with Debian's snakeoil key enrolled
     "amd64": ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
@@ -198,22 +202,36 @@ class Machine:
     def start(self):
         self._scratch = tempfile.TemporaryDirectory(prefix="postern-machine-")
         scratch = pathlib.Path(self._scratch.name)
-        code, variables = FIRMWARE[self.kind]
-        shutil.copyfile(variables, scratch / "vars.fd")
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-{self.address}:{guest}" for guest, host in self.ports.items())
         self._console, self._ended, self.begun = b"", False, time.monotonic()
         self._process = subprocess.Popen(
-            [*EMULATORS[self.kind], "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self.memory),
-             "-nodefaults", "-no-user-config", *self._on_restart, "-display", "none", "-serial", "stdio", "-rtc", f"base={self.clock}",
-             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
-             "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
-             *self._drive(),
-             "-nic", f"user,model=virtio-net-pci{forwards}",
-             *([] if "without random" in self.kind else ["-device", "virtio-rng-pci"]), "-device", "i6300esb", "-device", "virtio-balloon-pci,id=balloon",
-             "-device", "qemu-xhci,id=usb",
-             "-qmp", f"unix:{scratch}/qmp,server=on,wait=off"],
+            [*EMULATORS[self.kind], "-accel", "tcg,thread=multi", "-nodefaults", "-no-user-config", *self._on_restart,
+             "-display", "none", "-qmp", f"unix:{scratch}/qmp,server=on,wait=off",
+             *(self._raspberry_pi(scratch, forwards) if self.kind == RASPBERRY_PI else self._uefi_machine(scratch, forwards))],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         threading.Thread(target=self._read_console, args=(self._process,), daemon=True).start()
+
+    def _uefi_machine(self, scratch, forwards):
+        code, variables = FIRMWARE[self.kind]
+        shutil.copyfile(variables, scratch / "vars.fd")
+        return ["-smp", "2", "-m", str(self.memory), "-serial", "stdio", "-rtc", f"base={self.clock}",
+                "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
+                "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
+                *self._drive(),
+                "-nic", f"user,model=virtio-net-pci{forwards}",
+                *([] if "without random" in self.kind else ["-device", "virtio-rng-pci"]), "-device", "i6300esb", "-device", "virtio-balloon-pci,id=balloon",
+                "-device", "qemu-xhci,id=usb"]
+
+    def _raspberry_pi(self, scratch, forwards):
+        """The emulator has no boot ROM to read the card: it gets U-Boot and the device tree out of the image. The second serial
+        port is the one at the board's pins."""
+        tree = self.disk.efi_file(BOARD_TREE)
+        if tree.count(BOARD_WATCHDOG) != 2:
+            raise AssertionError("the device tree names its watchdog in another way")
+        (scratch / "tree").write_bytes(tree.replace(BOARD_WATCHDOG, b"none" + BOARD_WATCHDOG[4:]))
+        (scratch / "u-boot").write_bytes(self.disk.efi_file("u-boot.bin"))
+        return ["-serial", "null", "-serial", "stdio", "-kernel", f"{scratch}/u-boot", "-dtb", f"{scratch}/tree",
+                "-drive", f"if=sd,format=raw,file={self.disk.file}", "-netdev", f"user,id=network{forwards}"]
 
     def _drive(self):
         if not self.write_log:
@@ -276,6 +294,12 @@ class Machine:
     def restart(self):
         self.pull_the_plug()
         self.start()
+
+    def plug_network(self):
+        """On a Raspberry Pi, each time that U-Boot is through: the emulated USB does not tell Linux of what U-Boot found there."""
+        self.wait_for("EFI stub: Exiting boot services")
+        with self._monitor() as ask:
+            ask("device_add", driver="usb-net", id="adapter", netdev="network")
 
     def plug(self, stick):
         """Until it is pulled, or the plug of the whole machine is."""

@@ -21,6 +21,11 @@ def image():
     return file
 
 
+@functools.cache
+def good_bundle():
+    return image_builder.make_bundle("good", image())
+
+
 class OnArm64:
     """Before a class of tests: it runs them there. The programs that run on this machine stay those of amd64."""
 
@@ -39,7 +44,7 @@ class AnImageForArm64(OnArm64, test_build.AnImage):
 
 
 class WhatItHoldsOnArm64(OnArm64, test_build.WhatItHolds):
-    pass
+    binding = test_build.BINDING | {"u-boot-rpi": "GPL-2.0-only"}
 
 
 class WhatRunsOnABoxForArm64(OnArm64, test_hardening.WhatRunsOnABox):
@@ -53,6 +58,5 @@ class ADroppedConfigurationOnArm64(OnArm64, test_configuration.ADroppedConfigura
 class AnUpdateOnArm64(OnArm64, test_update.AnUpdate):
     @classmethod
     def setUpClass(cls):
-        bundle = image_builder.make_bundle("good", image())
-        cls.enterClassContext(unittest.mock.patch.dict(os.environ, POSTERN_BUNDLES=str(bundle.parent)))
+        cls.enterClassContext(unittest.mock.patch.dict(os.environ, POSTERN_BUNDLES=str(good_bundle().parent)))
         super().setUpClass()

@@ -1,10 +1,6 @@
 """A box whose clock lost its battery."""
 
-import os
-import pathlib
 import re
-import subprocess
-import sys
 import time
 
 from box import BoxTest
@@ -15,13 +11,7 @@ SECONDS_OFF_MAX = 120  # between the answer and this test's look at its own cloc
 
 class ABoxWithoutABattery(BoxTest):
     def test_it_starts_at_the_latest_moment_known_and_then_learns_the_time(self):
-        as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        server = subprocess.Popen([*as_root, sys.executable, pathlib.Path(__file__).with_name("time_server.py")],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(server.stdout.close)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.terminate)
-        self.assertEqual(server.stdout.readline().strip(), "ready", "port 123 of 127.0.0.1 is needed")
+        self.start_time_server()
         machine = self.start_machine(self.new_disk(), clock=WRONG_CLOCK)
         machine.wait_for("the clock was behind; it is set to the latest moment known")
         console = machine.wait_for("the clock is set by 10.0.2.2 to ")

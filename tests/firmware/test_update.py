@@ -260,7 +260,7 @@ class ARelayThatDoesNotRun(BoxTest):
     def test_one_that_hangs_is_ended_and_started_again(self):
         machine = self.start_with("stuck")
         machine.wait_for("the relay makes no progress; it is ended and started again")
-        machine.wait_for("the relay ended by signal 9; started again in 1 s")
+        machine.wait_for("the relay ended by signal 9; started again in ")
         machine.pull_the_plug()
 
     def test_one_that_ends_again_and_again_leads_to_safe_mode_and_a_new_configuration_out_of_it(self):
