@@ -66,6 +66,13 @@ void start_watchdog() {
   ::setenv("POSTERN_WATCHDOG", std::to_string(fd).c_str(), 1);
 }
 
+// Some know 15 seconds at most. What it is fed in is bounded itself (root_wait_seconds).
+void feed_watchdog() {
+  const std::string number = is_watched() ? std::getenv("POSTERN_WATCHDOG") : "-1";
+  if (::write(std::atoi(number.c_str()), "\n", 1) != 1 && is_watched())
+    say_errno("the watchdog", errno);
+}
+
 // Before all other drivers: one of them may hang.
 void start_first_watchdog(ModuleLoader& loader) {
   loader.load_directory(watchdog_drivers, software_watchdog);
@@ -86,6 +93,7 @@ std::string find_root(ModuleLoader& loader, const VerityParameters& verity, cons
   std::string root;
   int tenths_left = root_wait_seconds * 10;
   for (; root.empty() && tenths_left > 0; --tenths_left) {
+    feed_watchdog();
     loader.load_for_devices();
     for (const std::string& device : find_partitions(name)) {
       if (!root.empty() || std::ranges::find(damaged, device) != damaged.end()) continue;

@@ -31,8 +31,12 @@ std::string stem_of(char slot) { return std::string("postern-") + slot; }
 char other_than(char slot) { return slot == 'a' ? 'b' : 'a'; }
 char other_slot() { return other_than(running_slot()); }
 
-// The boot loader's own such name tells how many tries it took.
+// The boot loader's own such names tell how many tries it made.
 std::string damaged_name(char slot) { return stem_of(slot) + "+0.efi"; }
+
+bool is_counted(const std::string& name, char slot) {
+  return name.find('-', stem_of(slot).size()) != std::string::npos;
+}
 
 bool replace_file(const std::string& path, const std::string& content) {
   const std::string fresh = path + ".new";
@@ -82,6 +86,17 @@ std::string head_of(const std::string& path) {
   if (fd >= 0) ::close(fd);
   head.resize(count < 0 ? 0 : static_cast<std::size_t>(count));
   return head;
+}
+
+// Only where the other slot is good: else no start would lead anywhere.
+bool give_last_name(const std::string& efi_place, char slot, const std::string& from,
+                    const std::string& to) {
+  if (slot_image(efi_place, other_than(slot)).state != SlotState::good) return false;
+  const std::string directory = efi_place + kernels_directory + "/";
+  const bool done = ::rename((directory + from).c_str(), (directory + to).c_str()) == 0;
+  if (!done) say_errno("could not rename " + from, errno);
+  ::sync();
+  return done;
 }
 
 }  // namespace
@@ -177,18 +192,16 @@ bool mark_good(const std::string& efi_place, std::int64_t image_date) {
   return true;
 }
 
+bool make_try_the_last(const std::string& efi_place, char slot) {
+  const SlotImage image = slot_image(efi_place, slot);
+  return image.state == SlotState::on_trial && !is_counted(image.name, slot) &&
+         give_last_name(efi_place, slot, image.name, stem_of(slot) + "+0-1.efi");
+}
+
 bool call_damaged(const std::string& efi_place, char slot) {
   const SlotImage image = slot_image(efi_place, slot);
-  if (image.state != SlotState::good ||
-      slot_image(efi_place, other_than(slot)).state != SlotState::good) {
-    return false;
-  }
-  const std::string directory = efi_place + kernels_directory;
-  const bool done = ::rename((directory + "/" + image.name).c_str(),
-                             (directory + "/" + damaged_name(slot)).c_str()) == 0;
-  if (!done) say_errno("could not rename " + image.name, errno);
-  ::sync();
-  return done;
+  if (image.state != SlotState::good) return make_try_the_last(efi_place, slot);
+  return give_last_name(efi_place, slot, image.name, damaged_name(slot));
 }
 
 std::optional<std::string> take_failed_update(const std::string& efi_place) {
@@ -207,7 +220,9 @@ std::optional<std::string> take_failed_update(const std::string& efi_place) {
            " ran before and is damaged: its root does not read as it was written. The medium may "
            "be worn out; an update newer than that slot's repairs it";
   }
-  return "the update in slot " + std::string(1, other_slot()) + " failed three times: " +
+  const bool three = !other.name.ends_with("-1.efi");
+  return "the update in slot " + std::string(1, other_slot()) + " failed" +
+         (three ? " three times: " : ": ") +
          (why.empty()
               ? "it never came so far as to say why; it may hang, or its root may be damaged"
               : why);

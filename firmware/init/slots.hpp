@@ -61,8 +61,15 @@ void raise_floor(std::int64_t image_date, const std::string& file = floor_file);
 // Renames the running slot's image to its good name and raises the floor; true when it is good now.
 [[nodiscard]] bool mark_good(const std::string& efi_place, std::int64_t image_date);
 
-// For a slot that was good and is found damaged: its image gets a name that the boot loader takes
-// last, as if it had used up its tries. Only where the other slot is good; true when that is done.
+// Some boot loaders cannot rename (U-Boot below systemd-boot), so an image on trial keeps its name,
+// without a try that was made, and would be started for ever. Where the other slot is good, this
+// start is made its last; it is good all the same when it passes. True when that was needed and
+// done.
+[[nodiscard]] bool make_try_the_last(const std::string& efi_place, char slot);
+
+// For a slot that was good, or whose tries nobody counts, and that is found damaged: its image gets
+// a name that the boot loader takes last, as if it had used up its tries. Only where the other slot
+// is good; true when that is done.
 [[nodiscard]] bool call_damaged(const std::string& efi_place, char slot);
 
 // When the other slot's image used up its tries: removes it and says why it failed. The reason that

@@ -219,6 +219,8 @@ class Supervisor {
     slot_is_good_ = slot_image(place, running_slot()).state == SlotState::good;
     somewhere_to_go_ = other_slot_is_good(place);
     say(std::string("slot ") + running_slot() + (slot_is_good_ ? " is good" : " is on trial"));
+    if (make_try_the_last(place, running_slot()))
+      say("the boot loader counts no tries, so this one is the last");
     write_story();
   }
 

@@ -76,13 +76,22 @@ class BoxTest(unittest.TestCase):
     @classmethod
     def start_time_server(cls):
         as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        server = subprocess.Popen([*as_root, sys.executable, pathlib.Path(__file__).with_name("time_server.py")],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        server = None
+
+        def ready():  # another class of tests may have the port
+            nonlocal server
+            server = subprocess.Popen([*as_root, sys.executable, pathlib.Path(__file__).with_name("time_server.py")],
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            if server.stdout.readline().strip() == "ready":
+                return True
+            server.stdout.close()
+            server.wait()
+            return False
+
+        Machine.wait_until(ready, "port 123 of 127.0.0.1 is free")
         cls.addClassCleanup(server.stdout.close)
         cls.addClassCleanup(server.wait)
         cls.addClassCleanup(server.terminate)
-        if server.stdout.readline().strip() != "ready":
-            raise AssertionError("port 123 of 127.0.0.1 is needed")
 
     @classmethod
     def configuration_text(cls, upstream, extra="", tls_files=True):

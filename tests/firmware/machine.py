@@ -145,6 +145,15 @@ class Disk(Fat):
     efi_names, efi_file, efi_holds = Fat.names, Fat.content, Fat.holds
     efi_file_as_far_as_it_goes = Fat.as_far_as_it_goes
 
+    def put_beside_a_good_slot_a(self, parts):
+        """What is in slot a was good; this stands in slot b as an update that was installed and not started yet."""
+        self.drop({"EFI/Linux/postern-a.efi": self.efi_file("EFI/Linux/postern-a+3.efi")})
+        self.remove("EFI/Linux/postern-a+3.efi")
+        with open(self.file, "r+b") as disk:
+            disk.seek(ROOT_B_AT)
+            disk.write((parts / "root.img").read_bytes())
+        self.drop({"EFI/Linux/postern-b+3.efi": (parts / "b.efi").read_bytes()})
+
     def put_into_slot_a(self, parts):
         """What firmware/build left beside an image, in place of the image's own."""
         with open(self.file, "r+b") as disk:
@@ -219,7 +228,8 @@ class Machine:
                 "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
                 *self._drive(),
                 "-nic", f"user,model=virtio-net-pci{forwards}",
-                *([] if "without random" in self.kind else ["-device", "virtio-rng-pci"]), "-device", "i6300esb", "-device", "virtio-balloon-pci,id=balloon",
+                *([] if "without random" in self.kind else ["-device", "virtio-rng-pci"]),
+                "-device", "i6300esb", "-device", "virtio-balloon-pci,id=balloon",
                 "-device", "qemu-xhci,id=usb"]
 
     def _raspberry_pi(self, scratch, forwards):

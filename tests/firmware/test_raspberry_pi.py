@@ -6,6 +6,7 @@ USB that U-Boot and Linux use one after the other (machine.py).
 
 import time
 
+import image_builder
 import test_arm64
 import test_update
 from box import BoxTest
@@ -82,3 +83,14 @@ class AnUpdateOnARaspberryPi(OnARaspberryPi):
         self.machine.pull_the_plug()
         self.assertEqual(sorted(self.disk.efi_names("EFI/Linux")), ["postern-a.efi", "postern-b.efi"])
         self.assertEqual(self.read_board_files(), self.board_files)
+
+
+class ADamagedUpdateOnARaspberryPi(OnARaspberryPi):
+    def test_it_leads_back_although_no_try_is_counted(self):
+        self.disk.put_beside_a_good_slot_a(image_builder.make_parts("damaged", test_arm64.image()))
+        self.start(restarts=True)
+        self.machine.wait_for("the other slot is good: the box goes back to it")
+        self.machine.wait_for("slot a is good")
+        self.machine.wait_for("the update in slot b failed: ")
+        self.machine.pull_the_plug()
+        self.assertEqual(self.disk.efi_names("EFI/Linux"), ["postern-a.efi"])

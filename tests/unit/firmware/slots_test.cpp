@@ -126,6 +126,29 @@ TEST_F(SettledSlots, ASlotThatWasGoodAndIsDamagedGoesWithItsReason) {
   EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}}));
 }
 
+TEST_F(SettledSlots, ATryThatNoBootLoaderCountedIsTheLastAndMayBeGoodAllTheSame) {
+  put("postern-b+3.efi", "MZ b");
+  ASSERT_TRUE(make_try_the_last(place, 'b'));
+  EXPECT_EQ(slot_image(place, 'b').name, "postern-b+0-1.efi");
+  EXPECT_FALSE(make_try_the_last(place, 'b'));
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}, {"postern-b+0-1.efi", "MZ b"}}));
+  const auto told = take_failed_update(place);
+  ASSERT_TRUE(told);
+  EXPECT_TRUE(told->starts_with("the update in slot b failed: ")) << *told;
+}
+
+TEST_F(SettledSlots, TriesThatAreCountedOrLeadNowhereStay) {
+  put("postern-b+2-1.efi", "MZ b");
+  EXPECT_FALSE(make_try_the_last(place, 'b'));
+  put("postern-b+0-3.efi", "MZ b");
+  EXPECT_FALSE(make_try_the_last(place, 'b'));
+  fs::remove(place + kernels_directory + "/postern-a.efi");
+  fs::remove(place + kernels_directory + "/postern-b+2-1.efi");
+  put("postern-a+3.efi", "MZ a");
+  EXPECT_FALSE(make_try_the_last(place, 'a'));  // of a fresh image: there is no other slot
+  EXPECT_FALSE(make_try_the_last(place, 'b'));
+}
+
 TEST_F(SettledSlots, NoSlotIsCalledDamagedWhereTheOtherIsNotGood) {
   EXPECT_FALSE(call_damaged(place, 'a'));
   put("postern-b+2-1.efi", "MZ b");
