@@ -174,19 +174,21 @@ std::string notice_text(const Notice& notice) {
   if (!notice.update.empty()) text += "Last update  " + notice.update + "\n\n";
   if (notice.refused)
     text +=
-        "The postern.toml that was dropped is refused; POSTERN-PROBLEMS.TXT beside it says why.\n";
+        "The postern.toml that was dropped is refused; POSTERN-PROBLEMS.TXT, where it was "
+        "dropped,\n"
+        "says why.\n";
   if (!notice.configured) {
     return text +
            "There is no configuration yet, and no port is open. What to do next:\n"
            "1. Copy postern.toml here or onto a USB stick (FAT), and what it names: users.d,\n"
-           "   secrets, and tls and dkim when you bring keys of your own. Without them the box\n"
-           "   makes its own.\n"
+           "   secrets, and tls and dkim when you bring keys of your own; where it names none the\n"
+           "   box makes them. It must say state_directory = \"/data/queue\". Keep a copy.\n"
            "2. Start the box again, or plug the stick into it. It checks the files, takes them\n"
-           "   and removes them where they were.\n";
+           "   and overwrites them where they were.\n";
   }
   text +=
       "The box has a configuration. A new postern.toml here takes effect at the next start, on a\n"
-      "USB stick (FAT) when it is plugged in. An update is a file postern-update.bundle "
+      "USB stick (FAT) when it is plugged in. An update, postern-update.bundle, is brought "
       "likewise.\n";
   if (!notice.dns_records.empty()) {
     text +=
@@ -230,10 +232,11 @@ void write_status(const Place& place, const FeedWatchdog& feed) {
     std::vector<std::string> command = {program, "--config", configuration};
     for (const std::string_view word : split(words, ' ')) command.emplace_back(word);
     std::string told;
-    // What it cannot tell it says as a sentence, which is as good here.
-    static_cast<void>(run_and_wait(command, 0, &told, feed, status_time_max));
+    // What it cannot tell it says as a sentence, which is as good here; once is enough.
+    const bool answered = run_and_wait(command, 0, &told, feed, status_time_max) == 0;
     if (told.size() > status_bytes_max) told = told.substr(0, status_bytes_max) + "\n(cut here)\n";
     text += (text.empty() ? "postern " : "\npostern ") + std::string(words) + "\n\n" + told;
+    if (!answered) break;
   }
   write_onto(place, "POSTERN-STATUS.TXT", with_carriage_returns(text));
 }

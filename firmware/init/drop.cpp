@@ -24,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char queue_directory[] = "/data/queue";
+constexpr char users_directory[] = "users.d";
 
 bool write_for_relay(const std::string& path, const std::string& content) {
   return write_file(path, content, 0600) && ::chmod(path.c_str(), 0600) == 0 &&
@@ -49,10 +50,12 @@ bool copy_directory(const std::string& from, const std::string& to) {
 
 // What was there and is not in the drop stays: a new postern.toml alone keeps users and keys. But a
 // dropped users.d is all of it: who is left out there must not send any more.
-bool write_configuration(const std::vector<DropFile>& files, const std::string& to) {
+bool write_configuration(const std::string& place, const std::vector<DropFile>& files,
+                         const std::string& to) {
   std::error_code error;
   fs::remove_all(to, error);
   if (::mkdir(to.c_str(), configuration_directory_mode) != 0) return false;
+  const bool users_dropped = ::access((place + "/" + users_directory).c_str(), F_OK) == 0;
   for (const std::string name : drop_directories) {
     const std::string old = std::string(configuration_directory) + "/" + name;
     const bool dropped = std::ranges::any_of(
@@ -60,7 +63,7 @@ bool write_configuration(const std::vector<DropFile>& files, const std::string& 
     if (!dropped && ::access(old.c_str(), F_OK) != 0) continue;
     const std::string part = to + "/" + name;
     if (::mkdir(part.c_str(), configuration_directory_mode) != 0) return false;
-    if (dropped && name == "users.d") continue;
+    if (users_dropped && name == users_directory) continue;
     if (!copy_directory(old, part)) return false;
   }
   return std::ranges::all_of(files, [&](const DropFile& file) {
@@ -117,7 +120,7 @@ std::string problems_of(const Place& place, const Box& box, const FeedWatchdog& 
   if (!files) return files.error() + "\n";
   const std::string fresh = std::string(configuration_directory) + ".new";
   std::string problems = "the files could not be copied to the data partition; is it full?\n";
-  if (write_configuration(*files, fresh) && is_good(fresh, box, feed, problems)) {
+  if (write_configuration(place.path, *files, fresh) && is_good(fresh, box, feed, problems)) {
     if (put_in_force(fresh)) {
       shred_drop(place.path, *files, feed);
       return {};
@@ -134,7 +137,15 @@ std::string problems_of(const Place& place, const Box& box, const FeedWatchdog& 
 }  // namespace
 
 DropResult take_drop(const Place& place, const Box& box, const FeedWatchdog& feed) {
-  if (::access((place.path + "/" + drop_main_file).c_str(), F_OK) != 0) return DropResult::nothing;
+  if (::access((place.path + "/" + drop_main_file).c_str(), F_OK) != 0) {
+    if (::access((place.path + "/" + users_directory).c_str(), F_OK) != 0)
+      return DropResult::nothing;
+    const std::string alone =
+        "users.d is here and postern.toml is not: nothing is taken; bring both\n";
+    say(place.name + ": " + alone);
+    leave_problems(place, alone);
+    return DropResult::nothing;
+  }
   const std::string problems = problems_of(place, box, feed);
   if (problems.empty()) {
     const bool left = ::access((place.path + "/" + drop_main_file).c_str(), F_OK) == 0;

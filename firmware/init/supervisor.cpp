@@ -83,7 +83,7 @@ class Supervisor {
     configured_ = ::access("/data/config/postern.toml", F_OK) == 0;
     if (configured_) {
       network_.use(fixed_settings_of(configuration_directory, feed_));
-    } else {
+    } else if (data_open_) {
       say("no configuration yet: put postern.toml on the EFI partition or a USB stick; no port is "
           "open");
     }
@@ -126,8 +126,12 @@ class Supervisor {
   void tell_of_lost_data(const std::string& place) {
     notice_.trouble =
         "no mail is taken, because the data partition cannot be opened; the console\n"
-        "says why. Start the box once more. If it stays so, flash its medium anew and restore a\n"
-        "backup.";
+        "says why. Nothing left for the box is looked at. Start it once more. If it stays so:\n"
+        "1. Copy *.backup from this partition elsewhere.\n"
+        "2. Flash the medium anew, and start it once.\n"
+        "3. Put the backup and POSTERN-RESTORE.TXT here, and start it again.\n"
+        "Mail that is in no backup is lost then; e2fsck on the partition postern-data, on\n"
+        "another Linux machine, may save it before.";
     write_notice({place, "the EFI partition"}, notice_);
   }
 
@@ -253,8 +257,12 @@ class Supervisor {
     if (!efi.mounted()) return;
     slot_is_good_ = mark_good(efi.place(), image_date());
     if (!slot_is_good_) return;
-    const std::string what = std::string("slot ") + running_slot() + " passed its trial";
-    if (somewhere_to_go_) return tell_of_update(what);
+    const std::string slot = std::string("slot ") + running_slot();
+    const std::string what =
+        unhealthy_.empty()
+            ? slot + " passed its trial"
+            : slot + " is kept, although not healthy: " + unhealthy_ + "; there is no other";
+    if (somewhere_to_go_ || !unhealthy_.empty()) return tell_of_update(what);
     say(what);
     write_story();
   }

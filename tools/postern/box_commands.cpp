@@ -109,7 +109,10 @@ void tell_box(Report& report) {
 }
 
 Failure with_box(Failure failure) {
-  if (const auto story = read_story()) failure.advice += "\n\n" + story_text(*story);
+  if (const auto story = read_story()) {
+    // Nobody can start anything there.
+    failure.advice = "POSTERN.TXT says what the box knows of its relay.\n\n" + story_text(*story);
+  }
   return failure;
 }
 
