@@ -23,10 +23,12 @@ namespace {
 constexpr char box_directory[] = "/data/box";
 constexpr char identity_file[] = "/data/box/identity";
 constexpr char authority_file[] = "/data/box/authority.crt";
+constexpr char settings_file[] = "/data/box/network";
 constexpr std::size_t identity_octets = 8;             // boxes of one office are told apart
 constexpr std::size_t selector_digits = 8;             // of the identity, in the names of DKIM keys
 constexpr std::size_t status_bytes_max = 16UZ * 1024;  // of each command; a page or two to read
 constexpr std::chrono::seconds status_time_max{60};
+constexpr std::chrono::seconds settings_time_max{60};
 constexpr char program[] = "/usr/bin/postern";  // runs as root: the authority's key is root's
 
 std::string make_identity() {
@@ -150,17 +152,25 @@ std::string dns_records_of(const std::string& directory, const FeedWatchdog& fee
   return code == 0 ? told : std::string();
 }
 
-std::optional<InterfaceSettings> fixed_settings_of(const std::string& directory,
-                                                   const FeedWatchdog& feed) {
-  std::string told;
-  if (run_and_wait({program, "--config", directory + "/postern.toml", "network"}, relay_user, &told,
-                   feed) == 0) {
-    return read_settings(told);
+std::optional<InterfaceSettings> fixed_settings(bool fresh, const FeedWatchdog& feed) {
+  if (!fresh) {
+    if (const auto kept = read_file(settings_file)) return read_settings(*kept);
   }
-  say("the configuration's [network] cannot be read; an address is asked for by DHCP:");
-  for (const std::string_view line : split(told, '\n')) say(line);
-  return std::nullopt;
+  const std::string file = std::string(configuration_directory) + "/postern.toml";
+  std::string told;
+  if (run_and_wait({program, "--config", file, "network"}, relay_user, &told, feed,
+                   settings_time_max) != 0) {
+    say("the configuration's [network] cannot be read; an address is asked for by DHCP:");
+    for (const std::string_view line : split(told, '\n')) say(line);
+    return std::nullopt;
+  }
+  const std::string written = std::string(settings_file) + ".new";
+  if (!write_file(written, told, 0600) || ::rename(written.c_str(), settings_file) != 0)
+    say_errno(settings_file, errno);
+  return read_settings(told);
 }
+
+void forget_fixed_settings() { ::unlink(settings_file); }
 
 std::string notice_text(const Notice& notice) {
   const std::string trouble = notice.trouble.empty() ? "" : "\nTROUBLE: " + notice.trouble + "\n";

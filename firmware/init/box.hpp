@@ -24,11 +24,11 @@ struct Box {
   std::string fingerprint;  // of the authority that devices import; empty when it was not made
 };
 
-// The box's own directory on the data partition, made when it is missing.
 // The configuration's directories become root's, however they came here (a restored backup brings
 // its own), so that no relay puts a link where root writes. Before the relay runs.
 void take_directories();
 
+// The box's own directory on the data partition, made when it is missing.
 [[nodiscard]] Box open_box(const FeedWatchdog& feed);
 
 // Makes what the configuration in `directory` names no files for: the certificate that devices see
@@ -41,9 +41,10 @@ void complete_configuration(const std::string& directory, const Box& box,
 [[nodiscard]] bool renew_certificate(const std::string& directory, const std::string& address,
                                      const FeedWatchdog& feed);
 
-// What the configuration in `directory` gives the interface; nothing: an address by DHCP.
-[[nodiscard]] std::optional<InterfaceSettings> fixed_settings_of(const std::string& directory,
-                                                                 const FeedWatchdog& feed);
+// What the configuration in force gives the interface; nothing: an address by DHCP. Taken from it
+// when it is new (`fresh`) and kept as root's: the file is the relay's, which has no say in this.
+[[nodiscard]] std::optional<InterfaceSettings> fixed_settings(bool fresh, const FeedWatchdog& feed);
+void forget_fixed_settings();
 
 struct Notice {
   Box box;              // without an identity where the data partition cannot be opened

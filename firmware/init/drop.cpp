@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <ranges>
@@ -25,6 +26,8 @@ namespace fs = std::filesystem;
 
 constexpr char queue_directory[] = "/data/queue";
 constexpr char users_directory[] = "users.d";
+// A relay that was taken over is the same user and could stop the check for ever.
+constexpr std::chrono::minutes check_time_max{5};
 
 bool write_for_relay(const std::string& path, const std::string& content) {
   return write_file(path, content, 0600) && ::chmod(path.c_str(), 0600) == 0 &&
@@ -78,7 +81,7 @@ bool is_good(const std::string& directory, const Box& box, const FeedWatchdog& f
   complete_configuration(directory, box, "", feed);
   return run_and_wait({"/usr/sbin/posternd", "--check-config", "--state-directory", queue_directory,
                        "--config", directory + "/" + drop_main_file},
-                      relay_user, &problems, feed) == 0;
+                      relay_user, &problems, feed, check_time_max) == 0;
 }
 
 // In one step: a power cut leaves the old one or the fresh one in force, never none.
@@ -94,22 +97,32 @@ bool put_in_force(const std::string& fresh) {
   return true;
 }
 
-// What was left out of the drop is only removed: its size has no bound, and it was no secret of it.
-void shred_drop(const std::string& place, const std::vector<DropFile>& files,
-                const FeedWatchdog& feed) {
-  // postern.toml last: a stick pulled before comes back as a whole drop, and the rest goes then.
-  for (const DropFile& file : std::views::reverse(files)) {
-    feed();
-    shred(place + "/" + file.name);
-  }
+// What is no file of a configuration is only removed: its size has no bound, and it was no secret.
+void remove_dropped(const std::string& path, Shredding& shredding) {
+  struct stat facts{};
+  const bool of_a_drop = ::lstat(path.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) &&
+                         facts.st_size <= static_cast<off_t>(drop_file_bytes_max);
+  shredding.meanwhile();
+  if (of_a_drop) return shred(path, shredding);
+  ::unlink(path.c_str());
+}
+
+// From here on it is no drop: where the rest is cut short, a part of its users would else be taken
+// for all of them. The next look goes on.
+void remove_drop(const std::string& place, const FeedWatchdog& feed) {
+  Shredding shredding{feed};
+  const std::string main_file = place + "/" + drop_main_file, taken = place + "/" + drop_taken_file;
+  if (::access(main_file.c_str(), F_OK) == 0 && ::rename(main_file.c_str(), taken.c_str()) != 0)
+    say_errno("could not rename " + main_file, errno);
+  ::sync();
   for (const char* name : drop_directories) {
     const std::string directory = place + "/" + name;
-    for (const std::string& file : directory_names(directory)) {
-      feed();
-      ::unlink((directory + "/" + file).c_str());
-    }
+    for (const std::string& file : directory_names(directory))
+      remove_dropped(directory + "/" + file, shredding);
     ::rmdir(directory.c_str());
   }
+  remove_dropped(main_file, shredding);
+  remove_dropped(taken, shredding);
   ::unlink((place + "/" + problems_file).c_str());
   ::sync();
 }
@@ -122,7 +135,7 @@ std::string problems_of(const Place& place, const Box& box, const FeedWatchdog& 
   std::string problems = "the files could not be copied to the data partition; is it full?\n";
   if (write_configuration(place.path, *files, fresh) && is_good(fresh, box, feed, problems)) {
     if (put_in_force(fresh)) {
-      shred_drop(place.path, *files, feed);
+      remove_drop(place.path, feed);
       return {};
     }
     problems = "the files could not be put in force on the data partition\n";
@@ -138,6 +151,10 @@ std::string problems_of(const Place& place, const Box& box, const FeedWatchdog& 
 
 DropResult take_drop(const Place& place, const Box& box, const FeedWatchdog& feed) {
   if (::access((place.path + "/" + drop_main_file).c_str(), F_OK) != 0) {
+    if (::access((place.path + "/" + drop_taken_file).c_str(), F_OK) == 0) {
+      remove_drop(place.path, feed);
+      return DropResult::nothing;
+    }
     if (::access((place.path + "/" + users_directory).c_str(), F_OK) != 0)
       return DropResult::nothing;
     const std::string alone =

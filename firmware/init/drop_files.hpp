@@ -14,6 +14,8 @@
 namespace postern::firmware {
 
 inline constexpr char drop_main_file[] = "postern.toml";
+// What the main file is called while a drop that is in force is being removed.
+inline constexpr char drop_taken_file[] = "postern.toml.taken";
 inline constexpr const char* drop_directories[] = {"users.d", "tls", "dkim", "secrets"};
 
 inline constexpr std::size_t drop_file_bytes_max = 1 << 20;  // relay/config/limits.hpp

@@ -66,7 +66,8 @@ void start_watchdog() {
   ::setenv("POSTERN_WATCHDOG", std::to_string(fd).c_str(), 1);
 }
 
-// Some know 15 seconds at most. What it is fed in is bounded itself (root_wait_seconds).
+// Some know 15 seconds at most. Where it is fed is bounded: by root_wait_seconds, and by the pieces
+// in which roots are read.
 void feed_watchdog() {
   const std::string number = is_watched() ? std::getenv("POSTERN_WATCHDOG") : "-1";
   if (::write(std::atoi(number.c_str()), "\n", 1) != 1 && is_watched())
@@ -97,10 +98,15 @@ std::string find_root(ModuleLoader& loader, const VerityParameters& verity, cons
     loader.load_for_devices();
     for (const std::string& device : find_partitions(name)) {
       if (!root.empty() || std::ranges::find(damaged, device) != damaged.end()) continue;
-      if (reads_as_written(verity, device)) {
-        root = device;
-        continue;
+      RootState state = look_at_root(verity, device, feed_watchdog);
+      // A bad moment of a medium is no damage.
+      if (state == RootState::damaged) state = look_at_root(verity, device, feed_watchdog);
+      if (state == RootState::good) root = device;
+      if (state == RootState::unknown) {
+        ::sleep(1);
+        tenths_left -= 10;
       }
+      if (state != RootState::damaged) continue;
       say(device + " does not hold this slot's root, or holds it damaged");
       damaged.push_back(device);
       tenths_left = std::min(tenths_left, another_wait_seconds * 10);
@@ -116,8 +122,9 @@ void leave_slot(char slot, const std::vector<std::string>& damaged) {
   ::mkdir("/run", 0755);
   for (const std::string& device : damaged) {
     const EfiPartition efi(disk_of(device.substr(device.rfind('/') + 1)));
-    if (efi.mounted() && call_damaged(efi.place(), slot))
-      say("the other slot is good: the box goes back to it");
+    if (!efi.mounted()) continue;
+    settle_slots(efi.place());  // this renaming, too, may have been cut in half before
+    if (call_damaged(efi.place(), slot)) say("the other slot is good: the box goes back to it");
   }
 }
 
@@ -165,7 +172,7 @@ int run() {
   std::vector<std::string> damaged;
   const std::string device = find_root(loader, *verity, "postern-root-" + *slot, damaged);
   if (device.empty() && damaged.empty())
-    give_up("the partition postern-root-" + *slot + " was not found");
+    give_up("the partition postern-root-" + *slot + " was not found, or could not be looked at");
   if (device.empty()) {
     leave_slot(slot->front(), damaged);
     give_up("the root is damaged");

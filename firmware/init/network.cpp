@@ -25,6 +25,9 @@ constexpr std::chrono::seconds wait_max{64};                 // RFC 2131 section
 constexpr std::uint32_t lease_seconds_max = 86'400;          // ask at least once a day
 // What a server gives may be no address at all; the console is not to be filled with that.
 constexpr std::chrono::seconds giving_every{10};
+// Of several interfaces one without a cable for so long is left: a switch that starts anew takes as
+// much, and so do drivers to see theirs.
+constexpr std::chrono::seconds cable_patience{10};
 
 ifreq request_for(const std::string& interface) {
   ifreq request{};
@@ -49,6 +52,13 @@ bool set_address(int fd, const std::string& interface, unsigned long call, const
 
 bool has_cable(const std::string& interface) {
   return read_file("/sys/class/net/" + interface + "/carrier").value_or("").starts_with('1');
+}
+
+// What it has by the router's advertisements goes with it.
+void allow_ipv6(const std::string& interface, bool allowed) {
+  // Missing where the kernel has no IPv6.
+  static_cast<void>(
+      write_file("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", allowed ? "0" : "1"));
 }
 
 // In place of the one that is there.
@@ -93,23 +103,20 @@ Ipv4 address_of(const std::string& interface) {
 void bring_up(const std::string& interface) {
   const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request = request_for(interface);
-  if (::ioctl(fd, SIOCGIFFLAGS, &request) == 0) {
+  if (::ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) == 0) {
     request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
-    if (::ioctl(fd, SIOCSIFFLAGS, &request) != 0) say_errno("interface " + interface, errno);
+    static_cast<void>(::ioctl(fd, SIOCSIFFLAGS, &request));
   }
   ::close(fd);
 }
 
-std::string find_interface() {
-  std::string first;
-  for (const std::string& name : directory_names("/sys/class/net")) {
+std::vector<std::string> wired_interfaces() {
+  std::vector<std::string> names = directory_names("/sys/class/net");
+  std::erase_if(names, [](const std::string& name) {
     const auto kind = read_file("/sys/class/net/" + name + "/type");
-    if (!kind || trimmed(*kind) != "1") continue;  // ARPHRD_ETHER
-    bring_up(name);                                // one that is down does not tell of its cable
-    if (has_cable(name)) return name;
-    if (first.empty()) first = name;
-  }
-  return first;
+    return !kind || trimmed(*kind) != "1";  // ARPHRD_ETHER
+  });
+  return names;
 }
 
 DhcpClient::DhcpClient(std::string interface)
@@ -193,13 +200,39 @@ void Network::use(const std::optional<InterfaceSettings>& fixed) {
 }
 
 void Network::look_for_interface() {
-  if (!interface_.empty() && has_cable(interface_)) return;
-  const std::string found = find_interface();
+  const auto now = Clock::now();
   const bool there =
       !interface_.empty() && ::access(("/sys/class/net/" + interface_).c_str(), F_OK) == 0;
-  if (found == interface_ || (there && !has_cable(found))) return;
-  if (there) take_address(interface_);  // with it go the routes, which would lead nowhere
-  interface_ = found;
+  if (there && has_cable(interface_)) {
+    cable_seen_ = now;
+    return;
+  }
+  const std::vector<std::string> names = wired_interfaces();
+  for (const std::string& name : names) {
+    // The relay must not answer on a network that it was not given to.
+    if (name != interface_) allow_ipv6(name, false);
+    bring_up(name);  // one that is down does not tell of its cable
+  }
+  if (names.empty()) {
+    cable_seen_ = now;
+    interface_.clear();
+    dhcp_.reset();
+    given_.reset();
+  }
+  const bool at_once = interface_.empty() && !names.empty() && has_cable(names.front());
+  if (names.size() > 1 && !at_once && now - cable_seen_ < cable_patience) return;
+  const auto with_cable = std::ranges::find_if(names, has_cable);
+  if (with_cable == names.end() && (there || names.empty())) return;
+  choose(with_cable == names.end() ? names.front() : *with_cable, there);
+}
+
+void Network::choose(const std::string& interface, bool old_is_there) {
+  if (old_is_there) {
+    take_address(interface_);  // with it go the routes, which would lead nowhere
+    allow_ipv6(interface_, false);
+  }
+  interface_ = interface;
+  allow_ipv6(interface_, true);
   dhcp_.reset();
   given_.reset();
 }
@@ -215,23 +248,24 @@ void Network::step() {
 
 void Network::give(const InterfaceSettings& settings) {
   const auto now = Clock::now();
-  if (given_ == settings && (now < next_giving_ || address_of(interface_) == settings.address))
-    return;
+  const bool has_it = whole_ && address_of(interface_) == settings.address;
+  if (given_ == settings && (now < next_giving_ || has_it)) return;
   next_giving_ = now + giving_every;
   given_ = settings;
   bring_up(interface_);  // one that was pulled and plugged in again is down
   const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (!set_address(fd, interface_, SIOCSIFADDR, settings.address) ||
-      !set_address(fd, interface_, SIOCSIFNETMASK, settings.mask)) {
-    say_errno("address of " + interface_, errno);
-  }
-  if (!set_default_route(fd, interface_, settings.router))
-    say_errno("route of " + interface_, errno);
+  const bool addressed = set_address(fd, interface_, SIOCSIFADDR, settings.address) &&
+                         set_address(fd, interface_, SIOCSIFNETMASK, settings.mask);
+  if (!addressed) say_errno("address of " + interface_, errno);
+  const bool routed = set_default_route(fd, interface_, settings.router);
+  if (!routed) say_errno("route of " + interface_, errno);
   ::close(fd);
   std::string servers;
   for (const Ipv4& server : settings.name_servers)
     servers += "nameserver " + text_of(server) + "\n";
-  if (!write_file("/run/resolv.conf", servers)) say("the name servers could not be written");
+  const bool named = write_file("/run/resolv.conf", servers);
+  if (!named) say("the name servers could not be written");
+  whole_ = addressed && routed && named;
 }
 
 }  // namespace postern::firmware

@@ -1,4 +1,5 @@
-// The box's network: an address by DHCP or as configured for one wired interface, resolv.conf.
+// The box's network: an address by DHCP or as configured for one wired interface, resolv.conf. Of
+// several it is the first with a cable in it; the others have none, and no IPv6.
 //
 // Promise: nothing listens here but the DHCP socket while it asks; an interface that was pulled and
 // comes back gets its address again. Sharp edge: IPv6 is left to the kernel's own address
@@ -57,17 +58,16 @@ class Network {
  private:
   using Clock = std::chrono::steady_clock;
   void look_for_interface();
+  void choose(const std::string& interface, bool old_is_there);
   void give(const InterfaceSettings& settings);
 
   std::string interface_;
   std::optional<InterfaceSettings> fixed_, given_;
   std::unique_ptr<DhcpClient> dhcp_;
-  Clock::time_point next_giving_{};
+  bool whole_ = false;  // all of what was given last
+  Clock::time_point next_giving_{}, cable_seen_ = Clock::now();
 };
 
 void bring_up(const std::string& interface);
-// The first wired interface with a cable in it, else the first; all of them are up then. Empty when
-// there is none (yet).
-[[nodiscard]] std::string find_interface();
 
 }  // namespace postern::firmware

@@ -148,12 +148,13 @@ OrderResult restore(const std::string& place, const std::string& order, const Or
   }
   orders.stop_relay();
   std::string told;
-  tell(
-      place, "RESTORE",
-      "The backup " + found.front() +
-          " is being restored. When this is all that stands\n"
-          "here, it was interrupted: put the order here once more, and start the box again. Until\n"
-          "then what the box was before may lie in folders replaced-..., its mail too.\n");
+  tell(place, "RESTORE",
+       "The backup " + found.front() +
+           " is being restored. When this is all that stands\n"
+           "here, it was interrupted: unless the box takes mail again, put the order here once "
+           "more,\n"
+           "and start the box again. Until then what the box was before may lie in folders "
+           "replaced-..., its mail too.\n");
   say("leave the medium where it is");
   const int code = run_with_passphrase({"restore", place + "/" + found.front(), "--replace"}, order,
                                        orders.feed, told);
@@ -229,11 +230,14 @@ void destroy_data(Shredding& shredding) {
 void destroy_drop(const std::string& place, Shredding& shredding) {
   for (const char* name : drop_directories) {
     const std::string directory = place + "/" + name;
-    for (const std::string& file : directory_names(directory))
+    for (const std::string& file : directory_names(directory)) {
+      shredding.meanwhile();
       shred(directory + "/" + file, shredding);
+    }
     ::rmdir(directory.c_str());
   }
   shred(place + "/" + drop_main_file, shredding);
+  shred(place + "/" + drop_taken_file, shredding);
 }
 
 std::string erased_text(const std::string& identity, const Shredding& shredding,

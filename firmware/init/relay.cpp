@@ -22,10 +22,8 @@ namespace {
 constexpr std::chrono::seconds stop_time_max{90};  // the relay's own bound is shorter
 constexpr std::chrono::seconds kill_time_max{10};  // one that waits for its medium even then
 constexpr std::chrono::seconds silence_max{60};    // the relay's watchdog
-// Mail waits meanwhile, but a long queue is read before it is ready.
-constexpr std::chrono::minutes start_time_max{10};
-constexpr int notes_max = 64;                // at once: more is a relay gone mad
-constexpr std::chrono::minutes patience{2};  // then others need not wait for it
+constexpr int notes_max = 64;                      // at once: more is a relay gone mad
+constexpr std::chrono::minutes patience{2};        // then others need not wait for it
 constexpr char notify_path[] = "/run/notify";
 
 }  // namespace
@@ -53,6 +51,7 @@ void Relay::take_notes() {
     }
     if (note.contains("READY=1") && !ready_ && !told_to_end_) {
       ready_ = true;
+      start_time_ = start_time_min;
       const auto uptime = read_file("/proc/uptime").value_or("?");
       say("ready to accept mail " + std::string(uptime.substr(0, uptime.find(' '))) +
           " s after the kernel's start");
@@ -63,16 +62,17 @@ void Relay::take_notes() {
 void Relay::look_after() {
   const auto now = Clock::now();
   if (process_ > 0) {
-    // Only a relay that fed the watchdog once is held to it; until then it has start_time_max.
+    // Only a relay that fed the watchdog once is held to it; until then it has start_time_.
     if (fed_ && now - last_fed_ > silence_max) {
       say("the relay makes no progress; it is ended and started again");
       ::kill(process_, SIGKILL);
       fed_ = false;
     }
-    if (!ready_ && !told_to_end_ && now - launched_ > start_time_max) {
-      say("the relay does not become ready; it is ended and started again");
+    if (!ready_ && !told_to_end_ && now - launched_ > start_time_) {
+      say("the relay does not become ready; it is ended and started again with more time");
       ::kill(process_, SIGKILL);
       launched_ = now;
+      start_time_ *= 2;
     }
     if (told_to_end_ && now - wanted_since_ > stop_time_max) ::kill(process_, SIGKILL);
     return;
@@ -107,6 +107,7 @@ void Relay::child_ended(pid_t child, int status) {
 
 void Relay::restart() {
   policy_.forgive();
+  start_time_ = start_time_min;
   start_again_ = {};
   wanted_since_ = Clock::now();
   ready_ = false;
@@ -130,6 +131,8 @@ void Relay::stop(const FeedWatchdog& feed) {
     }
   }
 }
+
+bool Relay::never_ready() const { return start_time_ > start_time_min; }
 
 bool Relay::settled() const {
   return ready() || safe_mode() || Clock::now() - wanted_since_ > patience;

@@ -33,6 +33,8 @@ class Relay {
   // Ready, or for now nothing to wait for.
   [[nodiscard]] bool settled() const;
   [[nodiscard]] bool safe_mode() const { return policy_.safe_mode(); }
+  // Not within the time it had, and not since.
+  [[nodiscard]] bool never_ready() const;
   [[nodiscard]] int ends() const { return ends_; }  // without having been asked to
   [[nodiscard]] const std::string& last_end() const { return last_end_; }
 
@@ -42,6 +44,9 @@ class Relay {
   bool ready_ = false, fed_ = false, told_to_end_ = false;
   std::string last_end_;
   RestartPolicy policy_;
+  // Mail waits meanwhile, but a long queue is read before it is ready.
+  static constexpr std::chrono::minutes start_time_min{10};
+  std::chrono::minutes start_time_ = start_time_min;  // doubled each time that it was not ready
   Clock::time_point start_again_{}, launched_{}, last_fed_{}, wanted_since_ = Clock::now();
 };
 

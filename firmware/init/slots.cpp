@@ -224,7 +224,9 @@ std::optional<std::string> take_failed_update(const std::string& efi_place) {
   return "the update in slot " + std::string(1, other_slot()) + " failed" +
          (three ? " three times: " : ": ") +
          (why.empty()
-              ? "it never came so far as to say why; it may hang, or its root may be damaged"
+              ? std::string("it never came so far as to say why; it may hang, or its root may be "
+                            "damaged") +
+                    (three ? "" : ", or its power failed")
               : why);
 }
 

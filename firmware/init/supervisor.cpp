@@ -82,7 +82,7 @@ class Supervisor {
     trial_.begin_again(started_, 0);
     configured_ = ::access("/data/config/postern.toml", F_OK) == 0;
     if (configured_) {
-      network_.use(fixed_settings_of(configuration_directory, feed_));
+      network_.use(fixed_settings(false, feed_));
     } else if (data_open_) {
       say("no configuration yet: put postern.toml on the EFI partition or a USB stick; no port is "
           "open");
@@ -140,7 +140,8 @@ class Supervisor {
     const Orders orders{notice_.box, feed_, [this] { relay_.stop(feed_); }};
     // Not from a stick: who plugs one in for a moment must not carry away all keys.
     if (!place.stick && take_orders(place.path, orders) == OrderResult::restart) {
-      restart_wanted_ = true;  // what else is there belongs to the box that starts next
+      forget_fixed_settings();  // a restored configuration brings its own
+      restart_wanted_ = true;   // what else is there belongs to the box that starts next
       return;
     }
     const DropResult drop = take_drop(place, notice_.box, feed_);
@@ -149,7 +150,7 @@ class Supervisor {
       configured_ = true;
       address_is_new_ = true;  // the certificate shall name it
       relay_.restart();
-      network_.use(fixed_settings_of(configuration_directory, feed_));
+      network_.use(fixed_settings(true, feed_));
     }
     update_wanted_ = tell_wanted_ = true;
   }
@@ -282,12 +283,16 @@ class Supervisor {
   }
 
   void look_after_trouble() {
-    const std::string trouble =
-        relay_.safe_mode() && !relay_.ready()
-            ? "no mail is taken, because the relay ended again and again; at last\n" +
-                  relay_.last_end() +
-                  ". It is tried again every half hour, and at once with a\nnew configuration."
-            : "";
+    std::string trouble;
+    if (relay_.safe_mode() && !relay_.ready()) {
+      trouble = "no mail is taken, because the relay ended again and again; at last\n" +
+                relay_.last_end() +
+                ". It is tried again every half hour, and at once with a\nnew configuration.";
+    } else if (relay_.never_ready()) {
+      trouble =
+          "no mail is taken, because the relay does not become ready. It is tried again,\n"
+          "each time with more time, and at once with a new configuration.";
+    }
     if (trouble == notice_.trouble) return;
     notice_.trouble = trouble;
     tell_wanted_ = true;
@@ -350,13 +355,13 @@ class Supervisor {
     network_.step();
     time_.step();
     const auto& settings = network_.settings();
-    if (!settings) return;
-    if (address_ != text_of(settings->address)) {
-      address_ = text_of(settings->address);
-      say("the address is " + address_);
+    const std::string address = settings ? text_of(settings->address) : "";
+    if (address_ != address) {
+      address_ = address;
+      say(address.empty() ? "there is no address any more" : "the address is " + address);
       address_is_new_ = tell_wanted_ = true;
     }
-    time_.use(time_servers(*settings));
+    time_.use(settings ? time_servers(*settings) : std::vector<Ipv4>{});
   }
 
   // Once the box has an address and, where there is a relay, that is ready: nobody waits for this.

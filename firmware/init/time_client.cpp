@@ -66,6 +66,8 @@ void TimeClient::give_up() {
 
 void TimeClient::use(const std::vector<Ipv4>& servers) {
   if (servers == servers_) return;
+  close();  // an answer would be taken for one of the new ones
+  failed_ = false;
   servers_ = servers;
   turn_ = 0;
   wait_ = wait_min;

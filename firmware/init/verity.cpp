@@ -100,6 +100,17 @@ std::string verity_table(const VerityParameters& parameters, std::string_view de
          (on_damage == OnDamage::panic ? " 1 panic_on_corruption" : "");
 }
 
+namespace {
+
+bool remove_volume() {
+  const int fd = ::open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
+  const bool removed = fd >= 0 && Call(fd).make(DM_DEV_REMOVE, 0);
+  if (fd >= 0) ::close(fd);
+  return removed;
+}
+
+}  // namespace
+
 bool open_verity(const VerityParameters& parameters, const std::string& device,
                  OnDamage on_damage) {
   const int fd = ::open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
@@ -114,26 +125,29 @@ bool open_verity(const VerityParameters& parameters, const std::string& device,
                     call.make(DM_DEV_SUSPEND, 0);  // without its flag this call resumes
   if (!made) say_errno("the root's checked volume cannot be made", errno);
   ::close(fd);
+  if (!made) static_cast<void>(remove_volume());  // the next one has the same name
   return made;
 }
 
-bool reads_as_written(const VerityParameters& parameters, const std::string& device) {
-  if (!open_verity(parameters, device, OnDamage::fail)) return false;
+RootState look_at_root(const VerityParameters& parameters, const std::string& device,
+                       const std::function<void()>& meanwhile) {
+  if (!open_verity(parameters, device, OnDamage::fail)) return RootState::unknown;
   const int fd = ::open("/dev/dm-0", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) say_errno("/dev/dm-0", errno);
   std::vector<char> piece(read_bytes);
   std::uint64_t rest = parameters.data_blocks * verity_block_bytes;
-  while (fd >= 0 && rest > 0) {
+  RootState state = fd < 0 ? RootState::unknown : RootState::good;
+  while (state == RootState::good && rest > 0) {
+    meanwhile();
     const ssize_t count = ::read(fd, piece.data(), piece.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) break;
-    rest -= std::min(rest, static_cast<std::uint64_t>(count));
+    if (count <= 0) state = RootState::damaged;
+    rest -= std::min(rest, static_cast<std::uint64_t>(std::max<ssize_t>(count, 0)));
   }
   if (fd >= 0) ::close(fd);
-  const int control = ::open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
-  const bool removed = control >= 0 && Call(control).make(DM_DEV_REMOVE, 0);
-  if (!removed) say_errno("the root's checked volume cannot be removed", errno);
-  if (control >= 0) ::close(control);
-  return rest == 0 && removed;
+  if (remove_volume()) return state;
+  say_errno("the root's checked volume cannot be removed", errno);
+  return RootState::unknown;
 }
 
 }  // namespace postern::firmware

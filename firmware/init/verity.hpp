@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,7 +36,11 @@ enum class OnDamage { fail, panic };  // a read of a block that fails its check
 [[nodiscard]] bool open_verity(const VerityParameters& parameters, const std::string& device,
                                OnDamage on_damage);
 
-// Reads every block of it; nothing of it is left open. False when one fails its check.
-[[nodiscard]] bool reads_as_written(const VerityParameters& parameters, const std::string& device);
+enum class RootState { good, damaged, unknown };
+
+// Reads every block of it; nothing of it is left open. Unknown where it could not be looked at.
+// `meanwhile` is called at each piece.
+[[nodiscard]] RootState look_at_root(const VerityParameters& parameters, const std::string& device,
+                                     const std::function<void()>& meanwhile);
 
 }  // namespace postern::firmware

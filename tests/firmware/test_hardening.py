@@ -47,7 +47,7 @@ class WhatRunsOnABox(unittest.TestCase):
 
     def looked_at(self, content, command):
         """By the build's own tools, which need not be on this machine."""
-        file = image_builder.keys() / "looked-at"
+        file = image_builder.keys() / f"looked-at-{image_builder.architecture_of(box.image())}"
         file.write_bytes(content)
         inside = self.tools / "build/looked-at"
         self.addCleanup(as_root, "rm", "-f", inside)

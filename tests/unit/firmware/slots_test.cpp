@@ -137,6 +137,23 @@ TEST_F(SettledSlots, ATryThatNoBootLoaderCountedIsTheLastAndMayBeGoodAllTheSame)
   EXPECT_TRUE(told->starts_with("the update in slot b failed: ")) << *told;
 }
 
+// As the first process does before it leaves a slot: else the name with tries would start it again.
+TEST_F(SettledSlots, ALastNameWhoseRenamingWasCutInHalfIsTheOnlyOneOnceSettled) {
+  put("postern-b+3.efi", "MZ b");
+  put("postern-b+0-1.efi", "MZ b");
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"},
+                              {"postern-b+0-1.efi", "MZ b"},
+                              {"postern-b+3.efi.twin", "MZ b"}}));
+  EXPECT_FALSE(call_damaged(place, 'b'));
+  put("postern-b.efi", "MZ b");
+  EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"},
+                              {"postern-b.efi", "MZ b"},
+                              {"postern-b+0-1.efi.twin", "MZ b"},
+                              {"postern-b+3.efi.twin", "MZ b"}}));
+  EXPECT_TRUE(call_damaged(place, 'b'));
+  EXPECT_EQ(slot_image(place, 'b').name, "postern-b+0.efi");
+}
+
 TEST_F(SettledSlots, TriesThatAreCountedOrLeadNowhereStay) {
   put("postern-b+2-1.efi", "MZ b");
   EXPECT_FALSE(make_try_the_last(place, 'b'));
