@@ -134,6 +134,7 @@ std::string problems_of(const Place& place, const Box& box, const FeedWatchdog& 
   const std::string fresh = std::string(configuration_directory) + ".new";
   std::string problems = "the files could not be copied to the data partition; is it full?\n";
   if (write_configuration(place.path, *files, fresh) && is_good(fresh, box, feed, problems)) {
+    forget_fixed_settings();  // a power cut from here on must not leave the old address in force
     if (put_in_force(fresh)) {
       remove_drop(place.path, feed);
       return {};
