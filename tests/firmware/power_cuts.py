@@ -21,7 +21,6 @@ SEED = int(os.environ.get("POSTERN_SEED", "0")) or random.randrange(1, 1 << 32)
 WORKERS = 2
 FAILURES_MAX = 5  # told of one test
 EFI = (EFI_AT, EFI_AT + EFI_BYTES)
-BOOT_LOADER = ("EFI/BOOT/BOOTX64.EFI", "loader/loader.conf")
 
 
 def sha256(octets):
@@ -106,7 +105,8 @@ class Bootable:
     def __init__(self, disk, images):
         self.images = images
         self.roots = {slot: bounds(disk, f"postern-root-{slot}") for slot in images}
-        self.boot_loader = {name: disk.efi_file(name) for name in BOOT_LOADER}
+        names = [f"EFI/BOOT/{name}" for name in disk.efi_names("EFI/BOOT")]  # one, called after the machine
+        self.boot_loader = {name: disk.efi_file(name) for name in (*names, "loader/loader.conf")}
         self.regions = [(0, EFI[0]), EFI, *self.roots.values()]
 
     @staticmethod
