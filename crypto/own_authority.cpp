@@ -29,7 +29,9 @@ constexpr std::chrono::days backdated{1};           // a device's clock may be b
 constexpr std::size_t name_bytes_max = 64;          // RFC 5280 appendix A.1, ub-common-name
 constexpr std::size_t names_max = 16;               // a host has a few names
 constexpr std::size_t pem_bytes_max = 8UZ * 1024;   // a certificate of ours has 800 octets
+constexpr std::size_t curve_bits = 256;             // P-256
 constexpr std::size_t serial_bytes = 16;            // RFC 5280 §4.1.2.2: at most 20, positive
+constexpr std::string_view name_prefix = "CN=";
 constexpr char subject_of_hosts[] = "CN=relay certificate";  // names stand in subjectAltName only
 
 std::string time_text(WallTime time) {
@@ -146,6 +148,20 @@ Result<> parse_key(PrivateKey& key, const Secret& pem) {
   return {};
 }
 
+Result<Secret> take_key(PrivateKey& key, const Secret& pem) {
+  if (auto read = parse_key(key, pem); !read) return std::unexpected(read.error());
+  if (mbedtls_pk_get_type(&key.key) != MBEDTLS_PK_ECKEY ||
+      mbedtls_pk_get_bitlen(&key.key) != curve_bits) {
+    return fail(ErrorKind::invalid, "read a private key", "it is not on the curve P-256");
+  }
+  return pem.clone();
+}
+
+bool is_key_of_ours(const Secret& pem) {
+  PrivateKey key;
+  return take_key(key, pem).has_value();
+}
+
 Result<> parse_certificate(Certificates& into, std::string_view pem) {
   const std::string text(pem);
   const int code = mbedtls_x509_crt_parse(
@@ -174,6 +190,12 @@ Result<std::string> subject_of(const mbedtls_x509_crt& certificate) {
   return std::string(text.data(), static_cast<std::size_t>(count));
 }
 
+bool is_issued_by_itself(const mbedtls_x509_crt& certificate) {
+  const auto& subject = certificate.subject_raw;
+  const auto& issuer = certificate.issuer_raw;
+  return std::equal(subject.p, subject.p + subject.len, issuer.p, issuer.p + issuer.len);
+}
+
 std::set<std::string> names_in(const mbedtls_x509_crt& certificate) {
   std::set<std::string> names;
   for (const auto* each = &certificate.subject_alt_names; each != nullptr; each = each->next) {
@@ -185,19 +207,20 @@ std::set<std::string> names_in(const mbedtls_x509_crt& certificate) {
 
 }  // namespace
 
-Result<KeyAndCertificate> make_own_authority(std::string_view name, WallTime now) {
+Result<KeyAndCertificate> make_own_authority(std::string_view name, WallTime now, WallTime from,
+                                             const Secret* old_key) {
   const std::string operation = "make an authority";
   if (!is_plain_name(name)) {
     return fail(ErrorKind::invalid, operation,
                 "its name needs 1 to 64 letters, digits, spaces, '.' and '-'");
   }
   PrivateKey key;
-  auto key_pem = make_key(key);
+  auto key_pem = old_key != nullptr ? take_key(key, *old_key) : make_key(key);
   if (!key_pem) return std::unexpected(key_pem.error());
   CertificateWriter writer;
-  const std::string subject = "CN=" + std::string(name);
+  const std::string subject = std::string(name_prefix) + std::string(name);
   writer.names(subject, subject);
-  writer.common(key, key, now - backdated, now - backdated + authority_life);
+  writer.common(key, key, std::min(from, now - backdated), now - backdated + authority_life);
   writer.authority();
   auto certificate = writer.pem(operation);
   if (!certificate) return std::unexpected(certificate.error());
@@ -205,7 +228,8 @@ Result<KeyAndCertificate> make_own_authority(std::string_view name, WallTime now
 }
 
 Result<KeyAndCertificate> issue_certificate(const KeyAndCertificate& authority,
-                                            const std::vector<std::string>& names, WallTime now) {
+                                            const std::vector<std::string>& names, WallTime now,
+                                            const Secret* old_key) {
   const std::string operation = "issue a certificate";
   if (names.empty() || names.size() > names_max)
     return fail(ErrorKind::invalid, operation, "it needs 1 to 16 names");
@@ -221,7 +245,8 @@ Result<KeyAndCertificate> issue_certificate(const KeyAndCertificate& authority,
     return std::unexpected(read.error());
   const auto issuer_name = subject_of(issuer.chain);
   if (!issuer_name) return std::unexpected(issuer_name.error());
-  auto key_pem = make_key(key);
+  auto key_pem =
+      old_key != nullptr && is_key_of_ours(*old_key) ? take_key(key, *old_key) : make_key(key);
   if (!key_pem) return std::unexpected(key_pem.error());
   CertificateWriter writer;
   writer.names(subject_of_hosts, *issuer_name);
@@ -231,6 +256,28 @@ Result<KeyAndCertificate> issue_certificate(const KeyAndCertificate& authority,
   auto certificate = writer.pem(operation);
   if (!certificate) return std::unexpected(certificate.error());
   return KeyAndCertificate{std::move(*certificate), std::move(*key_pem)};
+}
+
+Result<KeyAndCertificate> renew_own_authority(const KeyAndCertificate& authority, WallTime now) {
+  Certificates old;
+  if (auto read = parse_certificate(old, authority.certificate_pem); !read)
+    return std::unexpected(read.error());
+  const auto subject = subject_of(old.chain);
+  if (!subject) return std::unexpected(subject.error());
+  const WallTime from = wall_time(old.chain.valid_from);
+  const bool ours = subject->starts_with(name_prefix) && old.chain.next == nullptr &&
+                    is_issued_by_itself(old.chain) &&
+                    wall_time(old.chain.valid_to) - from >= authority_life;
+  if (!ours) return fail(ErrorKind::invalid, "renew an authority", "it is not one of ours");
+  // From when the old one began: a clock that is ahead must not take the authority from devices.
+  return make_own_authority(std::string_view(*subject).substr(name_prefix.size()), now, from,
+                            &authority.private_key_pem);
+}
+
+bool lasts_another_year(const KeyAndCertificate& authority, WallTime now) {
+  Certificates root;
+  return parse_certificate(root, authority.certificate_pem) &&
+         wall_time(root.chain.valid_to) - now > std::chrono::years(1);
 }
 
 bool is_still_good(const KeyAndCertificate& issued, const KeyAndCertificate& authority,
@@ -256,7 +303,8 @@ bool is_still_good(const KeyAndCertificate& issued, const KeyAndCertificate& aut
   for (const std::string& name : names) wanted.insert(alternative_name(name));
   const WallTime begin = wall_time(certificate.chain.valid_from);
   const WallTime end = wall_time(certificate.chain.valid_to);
-  return names_in(certificate.chain) == wanted && now >= begin && end - now > certificate_life / 3;
+  return std::ranges::includes(names_in(certificate.chain), wanted) && now >= begin &&
+         end - now > certificate_life / 3;
 }
 
 Result<std::string> certificate_fingerprint(std::string_view certificate_pem) {

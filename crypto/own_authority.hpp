@@ -23,15 +23,30 @@ struct KeyAndCertificate {
 };
 
 // `name`: what a device's list of authorities shows; 1 to 64 letters, digits, spaces, '.' and '-'.
-[[nodiscard]] Result<KeyAndCertificate> make_own_authority(std::string_view name, WallTime now);
+// `from`: valid from then on, where that is earlier than a day before `now`: a clock that is ahead
+// must not make a root of the future. `key`: of one whose certificate is lost; with its key and its
+// name the new one stands for what the old one issued, and the old one for what the new one issues.
+[[nodiscard]] Result<KeyAndCertificate> make_own_authority(std::string_view name, WallTime now,
+                                                           WallTime from = WallTime::max(),
+                                                           const Secret* key = nullptr);
 
-// `names`: DNS names and IP addresses, at least one.
+// The same authority once more, for another ten years: its key and its name. Refused where it is
+// none that was made here.
+[[nodiscard]] Result<KeyAndCertificate> renew_own_authority(const KeyAndCertificate& authority,
+                                                            WallTime now);
+
+// Whether the root lasts for another year.
+[[nodiscard]] bool lasts_another_year(const KeyAndCertificate& authority, WallTime now);
+
+// `names`: DNS names and IP addresses, at least one. `key`: of the certificate before; a new one is
+// made where that is none or cannot be read.
 [[nodiscard]] Result<KeyAndCertificate> issue_certificate(const KeyAndCertificate& authority,
                                                           const std::vector<std::string>& names,
-                                                          WallTime now);
+                                                          WallTime now,
+                                                          const Secret* key = nullptr);
 
 // Whether that certificate and key can serve these names for a good while: they belong together,
-// the authority issued them, the names are the same, and more than a third of its life is left.
+// the authority issued it, it has these names, and more than a third of its life is left.
 [[nodiscard]] bool is_still_good(const KeyAndCertificate& issued,
                                  const KeyAndCertificate& authority,
                                  const std::vector<std::string>& names, WallTime now);

@@ -78,7 +78,24 @@ class TestOwnKeys(OperatorTest):
         self.assertTrue(self.generate("--name", "192.0.2.7")["written"])
         self.assertFalse(self.generate("--name", "192.0.2.7")["written"])
 
-    def test_half_an_authority_is_never_replaced(self):
+    def test_an_authority_without_its_key_is_never_replaced(self):
         self.generate()
-        (self.scratch / "tls/authority.crt").unlink()
-        self.assertIn("one is missing", self.postern("tls", "authority", code=1).stderr)
+        (self.scratch / "tls/authority.key").unlink()
+        self.assertIn("authority.key is missing", self.postern("tls", "authority", code=1).stderr)
+
+    def test_a_lost_certificate_of_the_authority_is_made_anew_and_stands_for_what_the_old_one_issued(self):
+        """As where a power cut came between the two files."""
+        self.generate()
+        root, issued = self.scratch / "tls/authority.crt", (self.scratch / "tls/own.crt").read_bytes()
+        root.unlink()
+        self.assertFalse(self.generate()["written"])
+        self.assertEqual((self.scratch / "tls/own.crt").read_bytes(), issued)
+        subprocess.run(["openssl", "verify", "-CAfile", root, self.scratch / "tls/own.crt"], check=True, capture_output=True)
+
+    def test_a_renewed_certificate_keeps_its_key(self):
+        """So no power cut leaves a key and a certificate of two pairs."""
+        self.generate()
+        key, certificate = [(self.scratch / f"tls/own.{end}").read_bytes() for end in ("key", "crt")]
+        self.assertTrue(self.generate("--name", "192.0.2.7")["written"])
+        self.assertEqual((self.scratch / "tls/own.key").read_bytes(), key)
+        self.assertNotEqual((self.scratch / "tls/own.crt").read_bytes(), certificate)

@@ -122,6 +122,8 @@ void add_tls_commands(CLI::App& app, Words& words) {
                         "where the authority is (left out: tls beside the configuration)");
     command->add_option("--label", words.certificate.authority.label,
                         "the name that devices show for it");
+    command->add_option("--from", words.certificate.authority.from,
+                        "seconds since 1970 from which a new one is valid at the latest");
   }
   generate->add_option("--name", words.certificate.names,
                        "a name or address beside the configuration's hostname");

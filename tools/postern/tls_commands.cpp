@@ -47,13 +47,16 @@ Result<KeyAndCertificate> read_pair(const Files& files) {
   return KeyAndCertificate{std::move(*certificate), std::move(*key)};
 }
 
-// The key first: a certificate without its key is found and replaced at the next run.
-Outcome<void> write_pair(const Files& files, const KeyAndCertificate& pair,
+// The key first: one without its certificate gets another at the next run. `there`: the key that is
+// there already; where that is kept, no moment has a key and a certificate of two pairs.
+Outcome<void> write_pair(const Files& files, const KeyAndCertificate& pair, const Secret* there,
                          const std::optional<FileOwner>& owner) {
-  if (const auto done =
-          write_file_atomically(files.key, pair.private_key_pem.view(), key_mode, owner);
-      !done) {
-    return stop(done.error());
+  if (there == nullptr || there->text() != pair.private_key_pem.text()) {
+    if (const auto done =
+            write_file_atomically(files.key, pair.private_key_pem.view(), key_mode, owner);
+        !done) {
+      return stop(done.error());
+    }
   }
   if (const auto done = write_file_atomically(files.certificate, as_bytes(pair.certificate_pem),
                                               certificate_mode, owner);
@@ -75,26 +78,40 @@ Files authority_files(const std::string& configuration_path, const AuthorityOrde
   return {directory + "/authority.crt", directory + "/authority.key"};
 }
 
-// The authority that is there, or a new one.
-Outcome<KeyAndCertificate> open_authority(const Files& files, const std::string& label) {
-  if (is_there(files.certificate) != is_there(files.key)) {
-    return stop(fmt::format("of {} and {} one is missing", files.certificate, files.key),
-                "Put it back from a backup; or remove the other too, and import the new authority "
-                "at every device.");
-  }
-  if (is_there(files.key)) {
-    auto read = read_pair(files);
-    if (!read) return stop(read.error());
-    return std::move(*read);
-  }
-  auto made = crypto::make_own_authority(label, read_clocks().wall);
+Outcome<KeyAndCertificate> keep_root(const Files& files, Result<KeyAndCertificate> made,
+                                     const Secret* key) {
   if (!made) return stop(made.error());
   if (auto done = make_directory(config::directory_of(files.key)); !done)
     return std::unexpected(done.error());
   // The relay needs no key of the authority, so it stays with who runs this command.
-  if (auto done = write_pair(files, *made, std::nullopt); !done)
+  if (auto done = write_pair(files, *made, key, std::nullopt); !done)
     return std::unexpected(done.error());
   return std::move(*made);
+}
+
+// The authority that is there, or a new one.
+Outcome<KeyAndCertificate> open_authority(const Files& files, const AuthorityOrder& order) {
+  const WallTime now = read_clocks().wall;
+  const WallTime from = order.from ? WallTime(std::chrono::seconds(*order.from)) : WallTime::max();
+  if (!is_there(files.key)) {
+    if (!is_there(files.certificate))
+      return keep_root(files, crypto::make_own_authority(order.label, now, from), nullptr);
+    return stop(fmt::format("{} is there, and {} is missing", files.certificate, files.key),
+                "Put it back from a backup; or remove the other too, and import the new authority "
+                "at every device.");
+  }
+  const auto key = read_secret_file(files.key, config::private_key_bytes_max);
+  if (!key) return stop(key.error());
+  // A power cut came between the two, or the certificate was lost.
+  if (!is_there(files.certificate))
+    return keep_root(files, crypto::make_own_authority(order.label, now, from, &*key), &*key);
+  auto read = read_pair(files);
+  if (!read) return stop(read.error());
+  if (crypto::lasts_another_year(*read, now)) return std::move(*read);
+  // Devices that import it in time see no gap. One that we did not make stays as it is.
+  if (auto renewed = crypto::renew_own_authority(*read, now))
+    return keep_root(files, std::move(renewed), &*key);
+  return std::move(*read);
 }
 
 Outcome<> authority_report(const Files& files, const KeyAndCertificate& authority) {
@@ -127,7 +144,7 @@ Outcome<std::vector<std::string>> names_for(const std::string& configuration_pat
 
 Outcome<> make_authority(const std::string& configuration_path, const AuthorityOrder& order) {
   const Files files = authority_files(configuration_path, order);
-  const auto authority = open_authority(files, order.label);
+  const auto authority = open_authority(files, order);
   if (!authority) return std::unexpected(authority.error());
   return authority_report(files, *authority);
 }
@@ -137,7 +154,7 @@ Outcome<> generate_certificate(const std::string& configuration_path,
   const auto names = names_for(configuration_path, order.names);
   if (!names) return std::unexpected(names.error());
   const Files files = authority_files(configuration_path, order.authority);
-  const auto authority = open_authority(files, order.authority.label);
+  const auto authority = open_authority(files, order.authority);
   if (!authority) return std::unexpected(authority.error());
   auto report = authority_report(files, *authority);
   if (!report) return report;
@@ -148,12 +165,14 @@ Outcome<> generate_certificate(const std::string& configuration_path,
   const auto old = read_pair(own);
   const bool keep = old && crypto::is_still_good(*old, *authority, *names, now);
   if (!keep) {
-    const auto issued = crypto::issue_certificate(*authority, *names, now);
+    const Secret* const key = old ? &old->private_key_pem : nullptr;
+    const auto issued = crypto::issue_certificate(*authority, *names, now, key);
     if (!issued) return stop(issued.error());
     if (auto done = make_directory(config::directory_of(own.key)); !done)
       return std::unexpected(done.error());
     const auto owner = owner_of_new_files(configuration_path);
-    if (auto done = write_pair(own, *issued, owner); !done) return std::unexpected(done.error());
+    if (auto done = write_pair(own, *issued, key, owner); !done)
+      return std::unexpected(done.error());
     if (const auto given =
             give_directory_to_relay(configuration_path, config::directory_of(own.key));
         !given) {

@@ -2,10 +2,13 @@
 // that devices see.
 //
 // Promise: what is there and good is kept, so that both can be run again and again; private keys
-// have mode 0600 in a directory of mode 0700 and are printed nowhere. An authority of which one
-// file is missing is never replaced, because devices may have imported it.
+// have mode 0600 in a directory of mode 0700 and are printed nowhere. An authority whose key is
+// missing is never replaced, because devices may have imported it; one whose certificate is
+// missing gets another with its key and the label given, one of ours that ends within a year one
+// with its key and name.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +20,8 @@ namespace postern::tools {
 struct AuthorityOrder {
   std::optional<std::string> directory;     // left out: tls beside the configuration file
   std::string label = "Postern authority";  // what devices show
+  // Seconds since 1970; a new one is valid from then on, or from yesterday when that is earlier.
+  std::optional<std::int64_t> from;
 };
 [[nodiscard]] Outcome<> make_authority(const std::string& configuration_path,
                                        const AuthorityOrder& order);

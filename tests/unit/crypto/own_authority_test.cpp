@@ -70,7 +70,7 @@ TEST_F(OwnAuthorityTest, WhatItIssuedCannotIssue) {  // RFC 5280 section 4.2.1.9
 TEST_F(OwnAuthorityTest, IsRenewedWhenTheNamesTheAuthorityOrTheKeyChange) {
   EXPECT_TRUE(is_still_good(*issued, *authority, names, now()));
   EXPECT_TRUE(is_still_good(*issued, *authority, {names[1], names[0]}, now()));
-  EXPECT_FALSE(is_still_good(*issued, *authority, {names[0]}, now()));
+  EXPECT_TRUE(is_still_good(*issued, *authority, {names[0]}, now()));
   EXPECT_FALSE(is_still_good(*issued, *authority, {names[0], "192.168.10.3"}, now()));
   const auto other = make_own_authority("Postern box 0a1b2c3d", now());
   ASSERT_TRUE(other);
@@ -83,6 +83,60 @@ TEST_F(OwnAuthorityTest, IsRenewedWhenAThirdOfItsLifeIsLeft) {
   EXPECT_TRUE(is_still_good(*issued, *authority, names, now() + days(260)));
   EXPECT_FALSE(is_still_good(*issued, *authority, names, now() + days(265)));
   EXPECT_FALSE(is_still_good(*issued, *authority, names, now() - days(2)));
+}
+
+TEST_F(OwnAuthorityTest, KeepsTheKeyItIsGivenAndMakesOneWhereThatIsNone) {
+  const auto again = issue_certificate(*authority, names, now(), &issued->private_key_pem);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->private_key_pem.text(), issued->private_key_pem.text());
+  EXPECT_NE(again->certificate_pem, issued->certificate_pem);
+  EXPECT_EQ(handshake(*again, authority->certificate_pem, names[0]), "");
+  const Secret broken(std::string_view("-----BEGIN EC PRIVATE KEY-----\n"));
+  const auto fresh = issue_certificate(*authority, names, now(), &broken);
+  ASSERT_TRUE(fresh);
+  EXPECT_EQ(handshake(*fresh, authority->certificate_pem, names[0]), "");
+}
+
+TEST_F(OwnAuthorityTest, ARootMadeAnewStandsForWhatTheOldOneIssued) {
+  const auto anew = renew_own_authority(*authority, now());
+  ASSERT_TRUE(anew);
+  EXPECT_NE(anew->certificate_pem, authority->certificate_pem);
+  EXPECT_EQ(handshake(*issued, anew->certificate_pem, names[0]), "");
+  EXPECT_TRUE(is_still_good(*issued, *anew, names, now()));
+  const auto later = issue_certificate(*anew, names, now());
+  ASSERT_TRUE(later);
+  EXPECT_EQ(handshake(*later, authority->certificate_pem, names[0]), "");
+}
+
+TEST_F(OwnAuthorityTest, ARootMadeAnewByAClockThatIsAheadIsGoodToday) {
+  const auto ahead = renew_own_authority(*authority, now() + days(3650));
+  ASSERT_TRUE(ahead);
+  EXPECT_EQ(handshake(*issued, ahead->certificate_pem, names[0]), "");
+  const auto again = renew_own_authority(*ahead, now() + days(2 * 3650));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(handshake(*issued, again->certificate_pem, names[0]), "");
+}
+
+TEST_F(OwnAuthorityTest, WhatWasMadeElsewhereIsNotMadeAnew) {
+  EXPECT_FALSE(renew_own_authority(*issued, now()));
+  EXPECT_FALSE(renew_own_authority(
+      {authority->certificate_pem + issued->certificate_pem, authority->private_key_pem.clone()},
+      now()));
+}
+
+TEST_F(OwnAuthorityTest, LastsTenYearsAndBeginsBeforeAClockThatIsAhead) {
+  EXPECT_TRUE(lasts_another_year(*authority, now() + days(3652 - 368)));
+  EXPECT_FALSE(lasts_another_year(*authority, now() + days(3652 - 366)));
+  // Made by a clock that is two years ahead, from a date that is known to be past.
+  const auto ahead = make_own_authority("Postern box", now() + days(730), now() - days(30));
+  ASSERT_TRUE(ahead);
+  const auto certificate = issue_certificate(*ahead, names, now());
+  ASSERT_TRUE(certificate);
+  EXPECT_EQ(handshake(*certificate, ahead->certificate_pem, names[0]), "");
+  const auto future = make_own_authority("Postern box", now() + days(730));
+  ASSERT_TRUE(future);
+  EXPECT_NE(handshake(*issue_certificate(*future, names, now()), future->certificate_pem, names[0]),
+            "");
 }
 
 TEST_F(OwnAuthorityTest, NoTwoAreAlike) {
