@@ -59,7 +59,7 @@ void DeliveryAttempt::conclude() {
 }
 
 void DeliveryAttempt::expire() {
-  if (!queue::has_expired(settings_->retry, record_.waited)) return;
+  if (!has_expired()) return;
   for (auto& target : targets_) {
     if (target.outcome->kind != queue::Outcome::Kind::delayed) continue;
     const bool tried_now = !groups_.empty();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "relay/delivery/report_maker.hpp"
 #include "relay/queue/envelope_codec.hpp"
 #include "storage/envelope_binding.hpp"
 
@@ -66,12 +67,18 @@ void DeliveryAttempt::start() {
     quarantine(*unreadable);
     return;
   }
-  if (queue::has_expired(settings_->retry, waited())) {
+  if (has_expired()) {
     conclude();
     return;
   }
   group_by_route();
   next_transaction();
+}
+
+// The letter to the postmaster is the last: behind it nobody would learn of anything. It waits.
+bool DeliveryAttempt::has_expired() const {
+  return queue::has_expired(settings_->retry, waited()) &&
+         report_addressee(*settings_, message_, sender_known_);
 }
 
 Duration DeliveryAttempt::waited() const { return read_clocks().monotonic - waiting_since_; }

@@ -104,6 +104,7 @@ class DeliveryAttempt {
   void postpone_failures();
   [[nodiscard]] bool nothing_tried() const;
   [[nodiscard]] Duration waited() const;
+  [[nodiscard]] bool has_expired() const;
   void record();
   void recorded(postern::Result<> result);
   void finish();

@@ -233,6 +233,20 @@ TEST_F(DeliveryEngineTest, GivesUpAMessageThatWaitedTooLong) {
       << upstream->messages[0];
 }
 
+// Behind the letter to the postmaster nobody would learn of anything.
+TEST_F(DeliveryEngineTest, DoesNotGiveUpTheLetterToThePostmaster) {
+  snapshot.retry.retry_delay_min = Duration(100);
+  snapshot.retry.lifetime_max = Duration(50);
+  start_simply();
+  answer("RCPT", "451 4.7.1 greylisted");
+  const QueueId id =
+      queue({.sender = "", .recipients = {"postmaster@office.example"}, .user_name = ""});
+  ASSERT_TRUE(until_tried(id, 3));
+  answer("RCPT", "250 2.1.5 taken");
+  ASSERT_TRUE(until_gone(id));
+  EXPECT_EQ(upstream->messages.size(), 1U);
+}
+
 TEST_F(DeliveryEngineTest, KeepsAMessageThatNoRouteMatches) {
   add_upstream("far", *upstream);
   add_route("*@far.example", {"far"});
