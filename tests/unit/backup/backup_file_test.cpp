@@ -1,6 +1,8 @@
 // Whole backups on the disk: written and verified, cut, changed, and with another passphrase.
 #include "relay/backup/backup_file.hpp"
 
+#include <fstream>
+
 #include "backup_support.hpp"
 #include "crypto/random.hpp"
 #include "crypto/sealed_body.hpp"
@@ -147,6 +149,31 @@ TEST_F(BackupFile, AnInterruptedOneLeavesNothing) {
   const auto written = write_backup(scratch.path("b"), std::move(*all), passphrase,
                                     [&asked] { return ++asked > 2; });
   EXPECT_FALSE(written);
+  EXPECT_EQ(names_at_top(), 1);
+}
+
+// The medium keeps one bit otherwise than it was told.
+TEST_F(BackupFile, IsReadBackBeforeItIsSaidToBeGood) {
+  auto all = sources();
+  ASSERT_TRUE(all);
+  bool flipped = false;
+  const auto flip_a_bit = [&] {
+    for (const auto& entry : std::filesystem::directory_iterator(scratch.path())) {
+      const std::string name = entry.path().filename();
+      if (flipped || !name.contains(".part-") || entry.file_size() < 100'000) continue;
+      std::fstream part(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+      part.seekg(50'000);
+      const int octet = part.get();
+      part.seekp(50'000);
+      part.put(static_cast<char>(octet ^ 1));
+      flipped = true;
+    }
+    return false;
+  };
+  const auto written = write_backup(scratch.path("b"), std::move(*all), passphrase, flip_a_bit);
+  EXPECT_TRUE(flipped);
+  ASSERT_FALSE(written);
+  EXPECT_NE(written.error().detail.find("damaged"), std::string::npos) << written.error().text();
   EXPECT_EQ(names_at_top(), 1);
 }
 

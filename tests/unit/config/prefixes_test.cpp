@@ -79,6 +79,18 @@ TEST_F(Prefixes, OfThePackagesExampleMakeNoOpenRelay) {
   EXPECT_GT(count, 1U);
 }
 
+TEST_F(Prefixes, OfTheExampleForABoxMakeNoOpenRelay) {
+  const std::string page = text_of_source("firmware/README.md");
+  const std::size_t begin = page.find("```toml\n") + 8;
+  const std::string text = page.substr(begin, page.find("```", begin) - begin);
+  // What the box makes itself.
+  files_.files["etc/tls/own.crt"] = test_keys().certificate;
+  files_.files["etc/tls/own.key"] = test_keys().private_key;
+  const std::size_t count = accepted(text);
+  RecordProperty("accepted", static_cast<int>(count));
+  EXPECT_GT(count, 1U);
+}
+
 // The user last: only so a user that was cut off is accepted.
 TEST_F(Prefixes, ThatEndInAUserMakeNoOpenRelay) {
   std::string text = reference_text();
