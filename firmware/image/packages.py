@@ -122,7 +122,7 @@ class Archive:
         missing = sorted({(package.path, package.sha256): package for package, file in files.items()
                           if not file.exists()}.values())
         bases = sorted({address for address, _ in self.mirrors})
-        for base in sorted({address for address, _ in self.mirrors}):
+        for base in bases:
             self._fetch_from(base, [package for package in missing if not files[package].exists()], files)
         gone = [package for package in missing if not files[package].exists()]
         if gone:

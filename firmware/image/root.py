@@ -44,12 +44,12 @@ class Root:
             awk.symlink_to("mawk")
         mark.write_text(digest)
 
-    def run(self, *command, environment=None, directory="/"):
+    def run(self, *command, environment=None):
         """Runs a command inside; its output is returned."""
         settings = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": "/tmp",
                     **(environment or {})}
         words = [f"{name}={value}" for name, value in settings.items()]
-        inside = ('mount --bind /dev "$1/dev" && mount -t proc proc "$1/proc" && cd "$1/$2" && '
-                  'root=$1 directory=$2 && shift 2 && exec chroot "$root" env -C "$directory" -i "$@"')
-        return run("unshare", "--mount", "--fork", "--pid", "nice", "sh", "-c", inside, "sh", self.path, directory,
+        inside = ('mount --bind /dev "$1/dev" && mount -t proc proc "$1/proc" && cd "$1" && '
+                  'root=$1 && shift && exec chroot "$root" env -i "$@"')
+        return run("unshare", "--mount", "--fork", "--pid", "nice", "sh", "-c", inside, "sh", self.path,
                    *words, *command)

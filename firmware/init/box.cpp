@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "firmware/init/clock_keeper.hpp"
 #include "firmware/init/drop_files.hpp"
 #include "firmware/init/process.hpp"
 #include "firmware/init/storage.hpp"
@@ -52,8 +53,7 @@ std::string read_identity() {
     return found;
   }
   const std::string made = make_identity();
-  const std::string fresh = std::string(identity_file) + ".new";
-  if (!write_file(fresh, made + "\n", 0600) || ::rename(fresh.c_str(), identity_file) != 0)
+  if (!replace_file(identity_file, made + "\n"))
     say_errno("the box's identity could not be kept", errno);
   return made;
 }
@@ -109,26 +109,27 @@ Box open_box(const FeedWatchdog& feed) {
   box.identity = read_identity();
   std::string told;
   if (run_and_wait({program, "tls", "authority", "--authority", box_directory, "--label",
-                    "Postern box " + box.identity},
-                   0, &told, feed) == 0) {
+                    "Postern box " + box.identity, "--from", std::to_string(image_date())},
+                   0, told, feed) == 0) {
     box.fingerprint = value_behind(told, "fingerprint:");
   } else {
     say("the box's authority could not be made:");
-    for (const std::string_view line : split(told, '\n')) say(line);
+    say_lines(told);
   }
   return box;
 }
 
-bool renew_certificate(const std::string& directory, const std::string& address,
-                       const FeedWatchdog& feed) {
+Renewal renew_certificate(const std::string& directory, const std::string& address,
+                          const FeedWatchdog& feed) {
   std::string told;
-  if (run_and_wait(certificate_words(directory, address), 0, &told, feed) != 0) {
+  if (run_and_wait(certificate_words(directory, address), 0, told, feed) != 0) {
     say("the certificate could not be renewed:");
-    for (const std::string_view line : split(told, '\n')) say(line);
-    return false;
+    say_lines(told);
+    const std::string why = value_behind(told, "postern: ");
+    return {false, why.empty() ? "nothing is said about it" : why, {}};
   }
   give_files_of(directory + "/tls");
-  return told.find("Written:") != std::string::npos;
+  return {told.contains("Written:"), {}, value_behind(told, "fingerprint:")};
 }
 
 void complete_configuration(const std::string& directory, const Box& box,
@@ -136,11 +137,11 @@ void complete_configuration(const std::string& directory, const Box& box,
   const std::string file = directory + "/postern.toml";
   std::string told;
   // What these cannot do the check of the whole configuration tells in the user's words.
-  static_cast<void>(run_and_wait(certificate_words(directory, address), 0, &told, feed));
+  static_cast<void>(run_and_wait(certificate_words(directory, address), 0, told, feed));
   give_files_of(directory + "/tls");
   static_cast<void>(run_and_wait({program, "--config", file, "dkim", "generate", "--missing",
                                   "--selector", "p" + box.identity.substr(0, selector_digits)},
-                                 0, &told, feed));
+                                 0, told, feed));
   give_files_of(directory + "/dkim");
   if (::lchown(file.c_str(), relay_user, relay_user) != 0) say_errno(file, errno);
 }
@@ -148,7 +149,7 @@ void complete_configuration(const std::string& directory, const Box& box,
 std::string dns_records_of(const std::string& directory, const FeedWatchdog& feed) {
   std::string told;
   const int code = run_and_wait({program, "--config", directory + "/postern.toml", "dkim", "show"},
-                                0, &told, feed);
+                                0, told, feed);
   return code == 0 ? told : std::string();
 }
 
@@ -158,15 +159,13 @@ std::optional<InterfaceSettings> fixed_settings(bool fresh, const FeedWatchdog& 
   }
   const std::string file = std::string(configuration_directory) + "/postern.toml";
   std::string told;
-  if (run_and_wait({program, "--config", file, "network"}, relay_user, &told, feed,
+  if (run_and_wait({program, "--config", file, "network"}, relay_user, told, feed,
                    settings_time_max) != 0) {
     say("the configuration's [network] cannot be read; an address is asked for by DHCP:");
-    for (const std::string_view line : split(told, '\n')) say(line);
+    say_lines(told);
     return std::nullopt;
   }
-  const std::string written = std::string(settings_file) + ".new";
-  if (!write_file(written, told, 0600) || ::rename(written.c_str(), settings_file) != 0)
-    say_errno(settings_file, errno);
+  if (!replace_file(settings_file, told)) say_errno(settings_file, errno);
   return read_settings(told);
 }
 
@@ -211,16 +210,6 @@ std::string notice_text(const Notice& notice) {
 
 namespace {
 
-// Opened on whatever machine wrote the medium.
-std::string with_carriage_returns(std::string_view lines) {
-  std::string text;
-  for (const char c : lines) {
-    if (c == '\n') text += '\r';
-    text += c;
-  }
-  return text;
-}
-
 void write_onto(const Place& place, const std::string& name, const std::string& content) {
   const std::string path = place.path + "/" + name;
   if (read_file(path) != content && !write_file(path, content))
@@ -243,7 +232,7 @@ void write_status(const Place& place, const FeedWatchdog& feed) {
     for (const std::string_view word : split(words, ' ')) command.emplace_back(word);
     std::string told;
     // What it cannot tell it says as a sentence, which is as good here; once is enough.
-    const bool answered = run_and_wait(command, 0, &told, feed, status_time_max) == 0;
+    const bool answered = run_and_wait(command, 0, told, feed, status_time_max) == 0;
     if (told.size() > status_bytes_max) told = told.substr(0, status_bytes_max) + "\n(cut here)\n";
     text += (text.empty() ? "postern " : "\npostern ") + std::string(words) + "\n\n" + told;
     if (!answered) break;

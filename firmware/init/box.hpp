@@ -37,9 +37,14 @@ void take_directories();
 void complete_configuration(const std::string& directory, const Box& box,
                             const std::string& address, const FeedWatchdog& feed);
 
-// Renews the certificate when its end is near or the address changed; true when it was written.
-[[nodiscard]] bool renew_certificate(const std::string& directory, const std::string& address,
-                                     const FeedWatchdog& feed);
+struct Renewal {
+  bool written = false;
+  std::string problem;      // a sentence; empty when all is well
+  std::string fingerprint;  // of the authority
+};
+// Renews the certificate when its end is near or the address is not in it.
+[[nodiscard]] Renewal renew_certificate(const std::string& directory, const std::string& address,
+                                        const FeedWatchdog& feed);
 
 // What the configuration in force gives the interface; nothing: an address by DHCP. Taken from it
 // when it is new (`fresh`) and kept as root's: the file is the relay's, which has no say in this.

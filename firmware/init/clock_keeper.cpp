@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <cstdio>
 #include <ctime>
 #include <string>
 
@@ -19,13 +17,7 @@ namespace {
 
 constexpr std::chrono::minutes note_every{10};
 constexpr char clock_file[] = "/data/clock";
-
-std::int64_t number_in(std::string_view text) {
-  std::int64_t value = 0;
-  const std::string_view digits = trimmed(text);
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  return value;
-}
+constexpr std::int64_t clock_ahead_seconds_max = 20LL * 365 * 86'400;  // no image runs for longer
 
 }  // namespace
 
@@ -35,13 +27,18 @@ std::int64_t image_date() {
 }
 
 // A box without a battery wakes in 1970: never earlier than the image was made, nor than it last
-// ran.
+// ran. One that is far ahead is as wrong.
 void set_clock_floor() {
-  const std::int64_t floor = std::max(image_date(), number_in(read_file(clock_file).value_or("0")));
-  if (::time(nullptr) >= floor) return;
+  const std::int64_t latest = image_date() + clock_ahead_seconds_max;
+  const std::int64_t noted = number_in(read_file(clock_file).value_or("0"));
+  const std::int64_t floor = std::max(image_date(), noted <= latest ? noted : 0);
+  const std::int64_t told = ::time(nullptr);
+  if (told >= floor && told <= latest) return;
   const timeval now{floor, 0};
-  if (::settimeofday(&now, nullptr) == 0)
-    say("the clock was behind; it is set to the latest moment known");
+  if (::settimeofday(&now, nullptr) == 0) {
+    say(std::string("the clock was ") + (told < floor ? "behind" : "far ahead") +
+        "; it is set to the latest moment known");
+  }
 }
 
 std::vector<Ipv4> time_servers(const InterfaceSettings& settings) {
@@ -53,10 +50,10 @@ void ClockNote::write_now_and_then() {
   const auto now = std::chrono::steady_clock::now();
   if (now < next_) return;
   next_ = now + note_every;
-  const std::string fresh = std::string(clock_file) + ".new";
-  if (!write_file(fresh, std::to_string(::time(nullptr)) + "\n") ||
-      ::rename(fresh.c_str(), clock_file) != 0)
-    say_errno("the clock could not be noted", errno);
+  const bool written = replace_file(clock_file, std::to_string(::time(nullptr)) + "\n");
+  const int error_number = errno;
+  if (!written) say_errno("the clock could not be noted", error_number);
+  failures_ = written || error_number == ENOSPC ? 0 : failures_ + 1;
 }
 
 }  // namespace postern::firmware

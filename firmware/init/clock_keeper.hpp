@@ -1,7 +1,8 @@
 // The box's clock between SNTP and a battery that may be missing.
 //
 // Promise: the clock never goes behind the image's date nor behind the last moment that the box
-// noted. Sharp edge: a note is at most ten minutes old when the plug is pulled.
+// noted, and one that is further ahead than an image may run is not believed. Sharp edge: a note is
+// at most ten minutes old when the plug is pulled.
 #pragma once
 
 #include <chrono>
@@ -24,8 +25,12 @@ void set_clock_floor();
 class ClockNote {
  public:
   void write_now_and_then();
+  // The last ones could not be written, and not because the medium is full.
+  [[nodiscard]] bool medium_failed() const { return failures_ >= failures_max; }
 
  private:
+  static constexpr int failures_max = 3;  // one may be a bad moment
+  int failures_ = 0;
   std::chrono::steady_clock::time_point next_{};
 };
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -81,7 +80,7 @@ bool is_good(const std::string& directory, const Box& box, const FeedWatchdog& f
   complete_configuration(directory, box, "", feed);
   return run_and_wait({"/usr/sbin/posternd", "--check-config", "--state-directory", queue_directory,
                        "--config", directory + "/" + drop_main_file},
-                      relay_user, &problems, feed, check_time_max) == 0;
+                      relay_user, problems, feed, check_time_max) == 0;
 }
 
 // In one step: a power cut leaves the old one or the fresh one in force, never none.
@@ -97,14 +96,16 @@ bool put_in_force(const std::string& fresh) {
   return true;
 }
 
-// What is no file of a configuration is only removed: its size has no bound, and it was no secret.
-void remove_dropped(const std::string& path, Shredding& shredding) {
+void remove_dropped(const std::string& path, std::size_t bytes_max, Shredding& shredding) {
   struct stat facts{};
   const bool of_a_drop = ::lstat(path.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) &&
-                         facts.st_size <= static_cast<off_t>(drop_file_bytes_max);
+                         static_cast<std::size_t>(facts.st_size) <= bytes_max;
   shredding.meanwhile();
   if (of_a_drop) return shred(path, shredding);
-  ::unlink(path.c_str());
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    say_errno("could not remove " + path, errno);
+    shredding.failed.push_back("could not remove " + path);
+  }
 }
 
 // From here on it is no drop: where the rest is cut short, a part of its users would else be taken
@@ -115,14 +116,8 @@ void remove_drop(const std::string& place, const FeedWatchdog& feed) {
   if (::access(main_file.c_str(), F_OK) == 0 && ::rename(main_file.c_str(), taken.c_str()) != 0)
     say_errno("could not rename " + main_file, errno);
   ::sync();
-  for (const char* name : drop_directories) {
-    const std::string directory = place + "/" + name;
-    for (const std::string& file : directory_names(directory))
-      remove_dropped(directory + "/" + file, shredding);
-    ::rmdir(directory.c_str());
-  }
-  remove_dropped(main_file, shredding);
-  remove_dropped(taken, shredding);
+  // What is larger was no file of a configuration, and no secret.
+  shred_drop(place, drop_file_bytes_max, shredding);
   ::unlink((place + "/" + problems_file).c_str());
   ::sync();
 }
@@ -150,6 +145,17 @@ std::string problems_of(const Place& place, const Box& box, const FeedWatchdog& 
 
 }  // namespace
 
+void shred_drop(const std::string& place, std::size_t bytes_max, Shredding& shredding) {
+  for (const char* name : drop_directories) {
+    const std::string directory = place + "/" + name;
+    for (const std::string& file : directory_names(directory))
+      remove_dropped(directory + "/" + file, bytes_max, shredding);
+    ::rmdir(directory.c_str());
+  }
+  remove_dropped(place + "/" + drop_main_file, bytes_max, shredding);
+  remove_dropped(place + "/" + drop_taken_file, bytes_max, shredding);
+}
+
 DropResult take_drop(const Place& place, const Box& box, const FeedWatchdog& feed) {
   if (::access((place.path + "/" + drop_main_file).c_str(), F_OK) != 0) {
     if (::access((place.path + "/" + drop_taken_file).c_str(), F_OK) == 0) {
@@ -172,7 +178,7 @@ DropResult take_drop(const Place& place, const Box& box, const FeedWatchdog& fee
     return DropResult::taken;
   }
   say("the dropped configuration is refused; the one in force, if any, stays:");
-  for (const std::string_view line : split(problems, '\n')) say(line);
+  say_lines(problems);
   leave_problems(place, problems);
   return DropResult::refused;
 }

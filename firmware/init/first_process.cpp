@@ -124,6 +124,8 @@ void leave_slot(char slot, const std::vector<std::string>& damaged) {
     const EfiPartition efi(disk_of(device.substr(device.rfind('/') + 1)));
     if (!efi.mounted()) continue;
     settle_slots(efi.place());  // this renaming, too, may have been cut in half before
+    if (!other_slot_is_good(efi.place())) continue;  // nothing would tell it, or take it away
+    leave_early_reason(efi.place(), "its root does not read as it was written");
     if (call_damaged(efi.place(), slot)) say("the other slot is good: the box goes back to it");
   }
 }

@@ -19,8 +19,8 @@ constexpr std::chrono::seconds check_time_max{90};  // the command waits a minut
 int run_health(const char* option, std::string& told, const FeedWatchdog& feed) {
   const std::string configuration = std::string(configuration_directory) + "/postern.toml";
   return run_and_wait(
-      {"/usr/bin/postern", "--config", configuration, "health", option, known_faults_file}, 0,
-      &told, feed, check_time_max);
+      {"/usr/bin/postern", "--config", configuration, "health", option, known_faults_file}, 0, told,
+      feed, check_time_max);
 }
 
 }  // namespace
@@ -28,7 +28,7 @@ int run_health(const char* option, std::string& told, const FeedWatchdog& feed) 
 Health check_health(const FeedWatchdog& feed) {
   std::string told;
   const int code = run_health("--known", told, feed);
-  for (const std::string_view line : split(told, '\n')) say(line);
+  say_lines(told);
   if (code == 0) return {true, {}};
   const std::string reason = value_behind(told, "postern: ");
   return {false, reason.empty() ? "the health check gave no answer in time" : reason};

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "firmware/init/system.hpp"
 
@@ -22,7 +23,10 @@ namespace {
 
 constexpr std::uint16_t server_port = 67, client_port = 68;  // RFC 2131 section 4.1
 constexpr std::chrono::seconds wait_max{64};                 // RFC 2131 section 4.1
-constexpr std::uint32_t lease_seconds_max = 86'400;          // ask at least once a day
+// Asked again after half of it (RFC 2131 section 4.4.5). A router that was changed gives another
+// address or none; nobody shall wait a day for that, nor the network hear us every second.
+constexpr std::uint32_t lease_seconds_max = 3600, lease_seconds_min = 120;
+constexpr int messages_max = 64;  // at a time: who sends more shall not keep the box
 // What a server gives may be no address at all; the console is not to be filled with that.
 constexpr std::chrono::seconds giving_every{10};
 // Of several interfaces one without a cable for so long is left: a switch that starts anew takes as
@@ -98,6 +102,15 @@ Ipv4 address_of(const std::string& interface) {
   return address;
 }
 
+std::vector<std::string> wired_interfaces() {
+  std::vector<std::string> names = directory_names("/sys/class/net");
+  std::erase_if(names, [](const std::string& name) {
+    const auto kind = read_file("/sys/class/net/" + name + "/type");
+    return !kind || trimmed(*kind) != "1";  // ARPHRD_ETHER
+  });
+  return names;
+}
+
 }  // namespace
 
 void bring_up(const std::string& interface) {
@@ -108,15 +121,6 @@ void bring_up(const std::string& interface) {
     static_cast<void>(::ioctl(fd, SIOCSIFFLAGS, &request));
   }
   ::close(fd);
-}
-
-std::vector<std::string> wired_interfaces() {
-  std::vector<std::string> names = directory_names("/sys/class/net");
-  std::erase_if(names, [](const std::string& name) {
-    const auto kind = read_file("/sys/class/net/" + name + "/type");
-    return !kind || trimmed(*kind) != "1";  // ARPHRD_ETHER
-  });
-  return names;
 }
 
 DhcpClient::DhcpClient(std::string interface)
@@ -152,13 +156,16 @@ void DhcpClient::send() {
   const auto message = dhcp_message(offer_ ? DhcpKind::request : DhcpKind::discover, transaction_,
                                     hardware_, offer_ ? &*offer_ : nullptr);
   const sockaddr_in everybody = socket_address({255, 255, 255, 255}, server_port);
-  static_cast<void>(::sendto(fd_, message.data(), message.size(), 0,
-                             reinterpret_cast<const sockaddr*>(&everybody), sizeof everybody));
+  // The interface may be another one under its name: then this socket leads nowhere.
+  if (::sendto(fd_, message.data(), message.size(), 0,
+               reinterpret_cast<const sockaddr*>(&everybody), sizeof everybody) < 0) {
+    close();
+  }
 }
 
 void DhcpClient::receive() {
   std::array<std::uint8_t, 1500> buffer{};
-  for (;;) {
+  for (int taken = 0; fd_ >= 0 && taken < messages_max; ++taken) {
     const ssize_t count = ::recv(fd_, buffer.data(), buffer.size(), 0);
     if (count <= 0) return;
     const auto reply = read_dhcp_reply(std::span(buffer).first(static_cast<std::size_t>(count)),
@@ -176,10 +183,10 @@ void DhcpClient::receive() {
   }
 }
 
-// Half the lease (RFC 2131 section 4.4.5), by asking from the start: the same server gives the same
-// address.
+// By asking from the start: the same server gives the same address.
 void DhcpClient::wait_for_renewal() {
-  next_ = Clock::now() + std::chrono::seconds(std::min(lease_->seconds, lease_seconds_max) / 2 + 1);
+  const auto seconds = std::clamp(lease_->seconds, lease_seconds_min, lease_seconds_max);
+  next_ = Clock::now() + std::chrono::seconds(seconds / 2);
   close();
 }
 
@@ -204,9 +211,12 @@ void Network::look_for_interface() {
   const bool there =
       !interface_.empty() && ::access(("/sys/class/net/" + interface_).c_str(), F_OK) == 0;
   if (there && has_cable(interface_)) {
+    // It may lead to another network now.
+    if (std::exchange(cable_gone_, false)) dhcp_.reset();
     cable_seen_ = now;
     return;
   }
+  cable_gone_ = there;
   const std::vector<std::string> names = wired_interfaces();
   for (const std::string& name : names) {
     // The relay must not answer on a network that it was not given to.
@@ -232,6 +242,7 @@ void Network::choose(const std::string& interface, bool old_is_there) {
     allow_ipv6(interface_, false);
   }
   interface_ = interface;
+  cable_gone_ = false;
   allow_ipv6(interface_, true);
   dhcp_.reset();
   given_.reset();
@@ -243,7 +254,8 @@ void Network::step() {
   if (!fixed_ && !dhcp_) dhcp_ = std::make_unique<DhcpClient>(interface_);
   if (dhcp_) dhcp_->step();
   if (fixed_) return give(*fixed_);
-  if (dhcp_->lease()) give(*dhcp_->lease());
+  if (dhcp_->lease()) return give(*dhcp_->lease());
+  if (given_) give(InterfaceSettings(*given_));  // until somebody answers
 }
 
 void Network::give(const InterfaceSettings& settings) {

@@ -64,6 +64,7 @@ class Network {
   std::string interface_;
   std::optional<InterfaceSettings> fixed_, given_;
   std::unique_ptr<DhcpClient> dhcp_;
+  bool cable_gone_ = false;
   bool whole_ = false;  // all of what was given last
   Clock::time_point next_giving_{}, cable_seen_ = Clock::now();
 };

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <ctime>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -45,13 +46,8 @@ std::string path_of(const std::string& place, const std::string& order) {
 
 // For people, on whatever machine the medium is read.
 void tell(const std::string& place, const std::string& order, const std::string& text) {
-  for (const std::string_view line : split(text, '\n')) say(line);
-  std::string lines;
-  for (const char c : text) {
-    if (c == '\n') lines += '\r';
-    lines += c;
-  }
-  if (!write_file(path_of(place, order + "-RESULT"), lines))
+  say_lines(text);
+  if (!write_file(path_of(place, order + "-RESULT"), with_carriage_returns(text)))
     say("what came of it could not be written onto the medium; is it full?");
   ::sync();
 }
@@ -88,7 +84,7 @@ int run_with_passphrase(std::vector<std::string> words, const std::string& passp
   words.insert(words.end(), {"--passphrase-file", passphrase_file, "--authority", box_directory});
   int code = exit_untouched;
   if (write_file(passphrase_file, passphrase, 0600)) {
-    code = run_and_wait(words, 0, &told, feed);
+    code = run_and_wait(words, 0, told, feed);
   } else {
     told = "The passphrase could not be handed over; is there too little memory?\n";
   }
@@ -197,7 +193,7 @@ std::string find_revocations(const std::string& place, const Orders& orders) {
   std::string revoke;
   if (run_and_wait(
           {program, "--config", main_file, "erase", "--show", "--authority", box_directory}, 0,
-          &revoke, orders.feed) != 0) {
+          revoke, orders.feed) != 0) {
     const std::string before = read_file(path_of(place, "ERASE-RESULT")).value_or("");
     if (is_result_of(before, orders.box.identity)) {
       if (std::string told = revocations_in(before); !told.empty()) return told;
@@ -224,20 +220,6 @@ void destroy_data(Shredding& shredding) {
     if (name != "lost+found" && name != "box") shred_tree("/data/" + name, shredding);
   }
   ::sync();
-}
-
-// One that was refused still lies there, with its secrets.
-void destroy_drop(const std::string& place, Shredding& shredding) {
-  for (const char* name : drop_directories) {
-    const std::string directory = place + "/" + name;
-    for (const std::string& file : directory_names(directory)) {
-      shredding.meanwhile();
-      shred(directory + "/" + file, shredding);
-    }
-    ::rmdir(directory.c_str());
-  }
-  shred(place + "/" + drop_main_file, shredding);
-  shred(place + "/" + drop_taken_file, shredding);
 }
 
 std::string erased_text(const std::string& identity, const Shredding& shredding,
@@ -281,7 +263,8 @@ OrderResult erase(const std::string& place, const std::string& order, const Orde
            revoke);
   say("keys and data of this box are being destroyed");
   Shredding shredding{orders.feed};
-  destroy_drop(place, shredding);
+  // One that was refused still lies there, with its secrets.
+  shred_drop(place, std::numeric_limits<std::size_t>::max(), shredding);
   destroy_data(shredding);
   tell(place, "ERASE",
        erased_text(identity, shredding, "The medium is being told to discard what it held.") +

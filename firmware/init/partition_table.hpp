@@ -2,7 +2,7 @@
 // medium's end.
 //
 // Promise: pure; a table that is not whole and well (both checksums) is left alone. The result is
-// what to write: the first two sectors' header and entries, and their copy at the medium's end.
+// what to write: the sectors in front with header and entries, and their copy at the medium's end.
 #pragma once
 
 #include <cstddef>

@@ -53,7 +53,10 @@ bool become(unsigned user, bool low_ports) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   ::setsid();
-  const int output = what.output >= 0 ? what.output : ::open("/dev/console", O_WRONLY | O_NOCTTY);
+  // A console that is slow or stopped (a stray XOFF) must not stop a program: what it does not take
+  // is lost.
+  const int output =
+      what.output >= 0 ? what.output : ::open("/dev/console", O_WRONLY | O_NOCTTY | O_NONBLOCK);
   const int input = ::open("/dev/null", O_RDONLY);
   ::dup2(input, 0);
   ::dup2(output, 1);
@@ -93,29 +96,27 @@ pid_t launch(const Launch& what) {
   return child;
 }
 
-int run_and_wait(const std::vector<std::string>& words, unsigned user, std::string* output,
+int run_and_wait(const std::vector<std::string>& words, unsigned user, std::string& output,
                  const std::function<void()>& meanwhile, std::chrono::seconds time_max) {
+  output.clear();
   int ends[2] = {-1, -1};
-  if (output != nullptr && ::pipe2(ends, O_CLOEXEC) != 0) return -1;
+  if (::pipe2(ends, O_CLOEXEC) != 0) return -1;
   const pid_t child = launch({words, {"PATH=/usr/sbin:/usr/bin"}, user, false, ends[1]});
-  if (output != nullptr) {
-    ::close(ends[1]);
-    output->clear();
-  }
+  ::close(ends[1]);
   int status = 0;
-  bool open = output != nullptr, running = child > 0;
+  bool open = true, running = child > 0;
   const auto deadline = std::chrono::steady_clock::now() + time_max;
   while (open || running) {
     meanwhile();
     if (running && std::chrono::steady_clock::now() > deadline) ::kill(child, SIGKILL);
     pollfd wanted{ends[0], POLLIN, 0};
-    if (open && ::poll(&wanted, 1, turn_milliseconds) > 0) open = take_output(ends[0], *output);
+    if (open && ::poll(&wanted, 1, turn_milliseconds) > 0) open = take_output(ends[0], output);
     if (!running) continue;
     const pid_t ended = ::waitpid(child, &status, WNOHANG);
     running = ended == 0 || (ended < 0 && errno == EINTR);
     if (running && !open) ::usleep(turn_milliseconds * 100);
   }
-  if (output != nullptr) ::close(ends[0]);
+  ::close(ends[0]);
   return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 

@@ -24,11 +24,11 @@ struct Launch {
 // The new process's id, or -1.
 [[nodiscard]] pid_t launch(const Launch& what);
 
-// The exit code, or -1 when it did not end by itself or not within `time_max`. Output goes to
-// `output` (at most 64 KiB) or the console. `meanwhile` is called at least every second: a key or a
+// The exit code, or -1 when it did not end by itself or not within `time_max`. `output`: what it
+// said, at most 64 KiB. `meanwhile` is called at least every second: a key or a
 // file system may take longer than the watchdog waits.
 [[nodiscard]] int run_and_wait(const std::vector<std::string>& words, unsigned user,
-                               std::string* output, const std::function<void()>& meanwhile,
+                               std::string& output, const std::function<void()>& meanwhile,
                                std::chrono::seconds time_max = std::chrono::hours(2));
 
 }  // namespace postern::firmware

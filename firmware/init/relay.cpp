@@ -51,6 +51,7 @@ void Relay::take_notes() {
     }
     if (note.contains("READY=1") && !ready_ && !told_to_end_) {
       ready_ = true;
+      policy_.worked();
       start_time_ = start_time_min;
       const auto uptime = read_file("/proc/uptime").value_or("?");
       say("ready to accept mail " + std::string(uptime.substr(0, uptime.find(' '))) +
@@ -100,8 +101,8 @@ void Relay::child_ended(pid_t child, int status) {
       "the relay ended " + (WIFEXITED(status) ? "with code " + std::to_string(WEXITSTATUS(status))
                                               : "by signal " + std::to_string(WTERMSIG(status)));
   say(last_end_ +
-      (policy_.safe_mode() ? "; it ended too often: safe mode, no relay for "
-                           : "; started again in ") +
+      (wait == RestartPolicy::safe_mode_time ? "; it ended too often: safe mode, no relay for "
+                                             : "; started again in ") +
       std::to_string(wait.count()) + " s");
 }
 
@@ -116,7 +117,12 @@ void Relay::restart() {
   ::kill(process_, SIGTERM);
 }
 
-void Relay::reload() const {
+void Relay::hurry() {
+  if (process_ < 0) start_again_ = {};
+}
+
+void Relay::reload() {
+  hurry();
   if (process_ > 0) ::kill(process_, SIGHUP);
 }
 

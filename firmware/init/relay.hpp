@@ -26,13 +26,17 @@ class Relay {
   void look_after();  // called again and again once there is a configuration
   void child_ended(pid_t child, int status);  // of whatever process
   void restart();                             // a new configuration deserves a fresh start
-  void reload() const;
+  // What kept it from running may be gone: one that waits to be started again is started now.
+  void hurry();
+  // The certificate is another one.
+  void reload();
   void stop(const FeedWatchdog& feed);  // waits until it has ended
 
   [[nodiscard]] bool ready() const { return ready_ && process_ > 0; }
   // Ready, or for now nothing to wait for.
   [[nodiscard]] bool settled() const;
   [[nodiscard]] bool safe_mode() const { return policy_.safe_mode(); }
+  [[nodiscard]] bool ended_often() const { return policy_.ended_often(Clock::now()); }
   // Not within the time it had, and not since.
   [[nodiscard]] bool never_ready() const;
   [[nodiscard]] int ends() const { return ends_; }  // without having been asked to

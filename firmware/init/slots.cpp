@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <string_view>
@@ -25,6 +24,8 @@ constexpr char seen_file[] = "/data/box/update-seen";  // the head of the last b
 constexpr std::size_t head_bytes = 4096;  // with the whole signature (update/bundle.hpp)
 constexpr std::chrono::minutes install_time_max{30};  // 70 MB from a slow stick to a slow card
 constexpr char reason_file[] = "/data/box/reason";    // left by an image that fails its trial
+constexpr char early_reason_file[] = "/EFI/reason";   // likewise, on the EFI partition
+constexpr std::size_t reason_bytes_max = 1000;        // a sentence or two
 
 std::string stem_of(char slot) { return std::string("postern-") + slot; }
 
@@ -38,11 +39,8 @@ bool is_counted(const std::string& name, char slot) {
   return name.find('-', stem_of(slot).size()) != std::string::npos;
 }
 
-bool replace_file(const std::string& path, const std::string& content) {
-  const std::string fresh = path + ".new";
-  if (write_file(fresh, content, 0600) && ::rename(fresh.c_str(), path.c_str()) == 0) return true;
-  say_errno("could not write " + path, errno);
-  return false;
+void keep(const std::string& path, const std::string& content) {
+  if (!replace_file(path, content)) say_errno("could not write " + path, errno);
 }
 
 bool sync_by_name(const std::string& path) {
@@ -86,6 +84,17 @@ std::string head_of(const std::string& path) {
   if (fd >= 0) ::close(fd);
   head.resize(count < 0 ? 0 : static_cast<std::size_t>(count));
   return head;
+}
+
+// Left by the supervisor, or by the first process, which opens no data partition.
+std::string take_reason(const std::string& efi_place) {
+  std::string why;
+  for (const std::string& file : {efi_place + early_reason_file, std::string(reason_file)}) {
+    if (const auto found = read_file(file)) why = trimmed(*found).substr(0, reason_bytes_max);
+    ::unlink(file.c_str());
+  }
+  std::erase_if(why, [](char c) { return c < ' ' || c > '~'; });
+  return why;
 }
 
 // Only where the other slot is good: else no start would lead anywhere.
@@ -165,15 +174,11 @@ char running_slot() {
 }
 
 std::int64_t stored_floor(const std::string& file) {
-  const std::string text = read_file(file).value_or("0");
-  std::int64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
+  return number_in(read_file(file).value_or("0"));
 }
 
 void raise_floor(std::int64_t image_date, const std::string& file) {
-  if (image_date > stored_floor(file))
-    static_cast<void>(replace_file(file, std::to_string(image_date) + "\n"));
+  if (image_date > stored_floor(file)) keep(file, std::to_string(image_date) + "\n");
 }
 
 bool mark_good(const std::string& efi_place, std::int64_t image_date) {
@@ -188,7 +193,7 @@ bool mark_good(const std::string& efi_place, std::int64_t image_date) {
   }
   ::sync();
   raise_floor(image_date);
-  ::unlink(reason_file);
+  static_cast<void>(take_reason(efi_place));
   return true;
 }
 
@@ -204,7 +209,7 @@ bool call_damaged(const std::string& efi_place, char slot) {
   return give_last_name(efi_place, slot, image.name, damaged_name(slot));
 }
 
-std::optional<std::string> take_failed_update(const std::string& efi_place) {
+std::optional<std::string> take_failed_update(const std::string& efi_place, bool watchdog_reset) {
   const SlotImage other = slot_image(efi_place, other_slot());
   if (other.state != SlotState::failed ||
       slot_image(efi_place, running_slot()).state != SlotState::good) {
@@ -213,8 +218,7 @@ std::optional<std::string> take_failed_update(const std::string& efi_place) {
   if (!remove_slot_images(efi_place + kernels_directory, other_slot()))
     say_errno("could not remove " + other.name, errno);
   ::sync();
-  const std::string why(trimmed(read_file(reason_file).value_or("")));
-  ::unlink(reason_file);
+  const std::string why = take_reason(efi_place);
   if (other.name == damaged_name(other_slot())) {
     return "slot " + std::string(1, other_slot()) +
            " ran before and is damaged: its root does not read as it was written. The medium may "
@@ -223,16 +227,21 @@ std::optional<std::string> take_failed_update(const std::string& efi_place) {
   const bool three = !other.name.ends_with("-1.efi");
   return "the update in slot " + std::string(1, other_slot()) + " failed" +
          (three ? " three times: " : ": ") +
-         (why.empty()
-              ? std::string("it never came so far as to say why; it may hang, or its root may be "
-                            "damaged") +
-                    (three ? "" : ", or its power failed")
-              : why);
+         (!why.empty()     ? why
+          : watchdog_reset ? "it hung, and the watchdog started the box again"
+          : three          ? "it never came so far as to say why; it may hang"
+                  : "it never came so far as to say why; it may hang, or its power failed");
 }
 
 void leave_reason(const std::string& why) {
-  static_cast<void>(replace_file(reason_file, why + "\n"));
+  keep(reason_file, why + "\n");
   ::sync();
+}
+
+void leave_early_reason(const std::string& efi_place, const std::string& why) {
+  const std::string path = efi_place + early_reason_file;
+  if (read_file(path) == why + "\n") return;  // of the try before
+  if (!write_file(path, why + "\n")) say_errno("could not write " + path, errno);
 }
 
 bool other_slot_is_good(const std::string& efi_place) {
@@ -249,13 +258,13 @@ UpdateResult take_update(const Place& place, const std::function<void()>& feed, 
   }
   std::string answer;
   const int code =
-      run_and_wait({"/usr/bin/postern", "update", file}, 0, &answer, feed, install_time_max);
+      run_and_wait({"/usr/bin/postern", "update", file}, 0, answer, feed, install_time_max);
   const std::string reason = value_behind(answer, "postern: ");
   told = code == 0 ? "version " + value_behind(answer, "Version ")
                    : "the dropped update is refused: " +
                          (reason.empty() ? "its check ended without a word" : reason);
   if (told.ends_with('.')) told.pop_back();
-  static_cast<void>(replace_file(seen_file, head));
+  keep(seen_file, head);
   if (!place.stick && ::unlink(file.c_str()) != 0) say_errno("could not remove " + file, errno);
   if (place.stick && code != 0) leave_problems(place, told + "\n");
   ::sync();

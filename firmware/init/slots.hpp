@@ -73,11 +73,15 @@ void raise_floor(std::int64_t image_date, const std::string& file = floor_file);
 [[nodiscard]] bool call_damaged(const std::string& efi_place, char slot);
 
 // When the other slot's image used up its tries: removes it and says why it failed. The reason that
-// the failing image left is read; without one it never came so far.
-[[nodiscard]] std::optional<std::string> take_failed_update(const std::string& efi_place);
+// the failing image left is read; without one it never came so far. `watchdog_reset`: that started
+// the box this time.
+[[nodiscard]] std::optional<std::string> take_failed_update(const std::string& efi_place,
+                                                            bool watchdog_reset);
 
 // Keeps why this slot's image does not pass its trial, for the other one to tell.
 void leave_reason(const std::string& why);
+// The same before there is a data partition; the slots are settled.
+void leave_early_reason(const std::string& efi_place, const std::string& why);
 
 // Whether the other slot holds an image that was good: only then a restart can lead anywhere.
 [[nodiscard]] bool other_slot_is_good(const std::string& efi_place);

@@ -10,7 +10,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <vector>
@@ -94,10 +93,8 @@ bool check_file_system(const std::string& device, const FeedWatchdog& feed) {
   const auto check = [&](std::vector<std::string> words) {
     words.insert(words.begin(), "/sbin/e2fsck");
     words.push_back(device);
-    const int code = run_and_wait(words, 0, &told, feed);
-    for (const std::string_view line : split(told, '\n')) {
-      if (!line.empty()) say(line);
-    }
+    const int code = run_and_wait(words, 0, told, feed);
+    say_lines(told);
     return code >= 0 && code < not_mended;
   };
   if (check({"-p"})) return true;

@@ -13,6 +13,7 @@
 
 #include "firmware/init/box.hpp"
 #include "firmware/init/place.hpp"
+#include "firmware/init/shred.hpp"
 #include "firmware/init/system.hpp"
 
 namespace postern::firmware {
@@ -28,6 +29,10 @@ inline constexpr unsigned configuration_directory_mode = 0755;
 
 enum class DropResult { nothing, taken, refused };
 [[nodiscard]] DropResult take_drop(const Place& place, const Box& box, const FeedWatchdog& feed);
+
+// Its files there, in force or refused, overwritten and removed. Those above `bytes_max` are only
+// removed.
+void shred_drop(const std::string& place, std::size_t bytes_max, Shredding& shredding);
 
 class EfiPartition {  // mounted as long as it lives
  public:

@@ -4,8 +4,9 @@
 // lies on the EFI partition or on a USB stick, gets an address, and keeps the relay running with
 // growing waits. Without a valid configuration no relay runs, so no port is open. Sharp edge: as
 // process 1 it must never end.
-#include <fcntl.h>
+#include <linux/watchdog.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -41,11 +43,16 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int turn_milliseconds = 1000;
-constexpr std::chrono::hours renewal_every{24};
+constexpr useconds_t last_words_microseconds = 500'000;  // until a serial console has them all
+constexpr std::chrono::hours renewal_every{24}, renewal_again_after{1};
 constexpr std::chrono::seconds sticks_every{2};
 // A stick found later was plugged in by somebody; one found earlier was perhaps left there.
 constexpr std::chrono::seconds left_there_until{60};
-constexpr std::chrono::seconds address_wait_max{60};  // then POSTERN.TXT goes out without one
+constexpr std::chrono::seconds address_wait_max{60};   // then POSTERN.TXT goes out without one
+constexpr std::chrono::minutes trial_again_after{10};  // where the EFI partition does not take it
+// At least between two starts that a medium which failed asks for.
+constexpr std::chrono::hours medium_patience{1};
+constexpr int address_changes_max = 12;  // an hour: a DHCP server decides of them, and each is kept
 constexpr char update_story_file[] = "/data/box/update";
 
 void prepare_places() {
@@ -101,6 +108,13 @@ class Supervisor {
     if (watchdog_ >= 0 && ::write(watchdog_, "\n", 1) != 1) say_errno("the watchdog", errno);
   }
 
+  // Not every watchdog can tell.
+  [[nodiscard]] bool watchdog_reset() const {
+    int facts = 0;
+    return watchdog_ >= 0 && ::ioctl(watchdog_, WDIOC_GETBOOTSTATUS, &facts) == 0 &&
+           (facts & WDIOF_CARDRESET) != 0;
+  }
+
   void prepare_box() {
     if (data_open_) {
       take_directories();
@@ -115,7 +129,8 @@ class Supervisor {
     look_at_slot(efi.place());
     if (!data_open_) return tell_of_lost_data(efi.place());
     if (slot_is_good_) raise_floor(image_date());
-    if (const auto failed = take_failed_update(efi.place())) tell_of_update(*failed);
+    if (const auto failed = take_failed_update(efi.place(), watchdog_reset()))
+      tell_of_update(*failed);
     const Place place{efi.place(), "the EFI partition"};
     look_through(place);
     if (restart_wanted_) return;
@@ -163,7 +178,12 @@ class Supervisor {
     const auto now = Clock::now();
     if (!data_open_ || now < next_stick_look_) return;
     next_stick_look_ = now + sticks_every;
-    for (const Stick& fresh : sticks_.fresh(list_sticks(own_disk_))) {
+    const std::vector<Stick> fresh_sticks = sticks_.fresh(list_sticks(own_disk_));
+    std::erase_if(plugged_in_, [this](const std::string& sequence) {
+      return std::ranges::find(sticks_.known(), sequence, &Stick::sequence) ==
+             sticks_.known().end();
+    });
+    for (const Stick& fresh : fresh_sticks) {
       const MountedStick stick(fresh);
       say("there is a USB stick, " + fresh.disk +
           (stick.mounted() ? "" : "; nothing is done with it, because " + stick.problem()));
@@ -178,7 +198,7 @@ class Supervisor {
   template <class Act>
   void at_every_place(Act act) {
     const EfiPartition efi;  // stays mounted meanwhile: an update from a stick goes there
-    if (!efi.mounted() || act(Place{efi.place(), "the EFI partition"})) return;
+    if (efi.mounted() && act(Place{efi.place(), "the EFI partition"})) return;
     for (const Stick& known : sticks_.known()) {
       const MountedStick stick(known);
       if (stick.mounted() && act(place_of(stick, known))) return;
@@ -253,7 +273,7 @@ class Supervisor {
 
   void pass_trial() {
     // What does not work out below is tried again after a while.
-    trial_.begin_again(Clock::now(), relay_.ends());
+    trial_.begin_again(Clock::now() + trial_again_after, relay_.ends());
     const EfiPartition efi;
     if (!efi.mounted()) return;
     slot_is_good_ = mark_good(efi.place(), image_date());
@@ -274,10 +294,13 @@ class Supervisor {
     if (!efi.mounted()) return;
     somewhere_to_go_ = other_slot_is_good(efi.place());
     if (!somewhere_to_go_) return;
-    leave_reason(!data_open_                 ? "the data partition could not be opened"
-                 : !unhealthy_.empty()       ? "not healthy: " + unhealthy_
-                 : relay_.last_end().empty() ? "the relay was not ready in time"
-                                             : relay_.last_end());
+    if (!data_open_) {
+      leave_early_reason(efi.place(), "the data partition could not be opened");
+    } else {
+      leave_reason(!unhealthy_.empty()         ? "not healthy: " + unhealthy_
+                   : relay_.last_end().empty() ? "the relay was not ready in time"
+                                               : relay_.last_end());
+    }
     say("this slot fails its trial; the box restarts");
     restart_wanted_ = true;
   }
@@ -292,6 +315,15 @@ class Supervisor {
       trouble =
           "no mail is taken, because the relay does not become ready. It is tried again,\n"
           "each time with more time, and at once with a new configuration.";
+    } else if (clock_note_.medium_failed()) {
+      trouble =
+          "the data partition cannot be written. The box starts again and has its file system\n"
+          "checked; where that does not help the medium is worn out.";
+    } else if (!papers_trouble_.empty()) {
+      trouble = "the box's own certificate could not be renewed:\n" + papers_trouble_;
+    } else if (relay_.ended_often()) {
+      trouble = "the relay ended five times within a day; at last\n" + relay_.last_end() +
+                ". Mail is taken while it runs.";
     }
     if (trouble == notice_.trouble) return;
     notice_.trouble = trouble;
@@ -335,7 +367,7 @@ class Supervisor {
     look_after_telling();
     look_after_trial();
     look_after_updates();
-    if (data_open_) clock_note_.write_now_and_then();
+    look_after_medium();
     if (restart_wanted_) leave(RB_AUTOBOOT);
   }
 
@@ -356,24 +388,57 @@ class Supervisor {
     time_.step();
     const auto& settings = network_.settings();
     const std::string address = settings ? text_of(settings->address) : "";
-    if (address_ != address) {
+    if (address_ != address && address_may_change()) {
       address_ = address;
       say(address.empty() ? "there is no address any more" : "the address is " + address);
       address_is_new_ = tell_wanted_ = true;
+      relay_.hurry();  // a listener's address may be there now
     }
+    if (time_.take_jump()) address_is_new_ = true;  // certificates have dates
     time_.use(settings ? time_servers(*settings) : std::vector<Ipv4>{});
   }
 
-  // Once the box has an address and, where there is a relay, that is ready: nobody waits for this.
-  void look_after_papers() {
-    if (!data_open_ || !configured_ || address_.empty() || !settled()) return;
+  [[nodiscard]] bool address_may_change() {
     const auto now = Clock::now();
+    if (now - address_hour_ > std::chrono::hours(1)) {
+      address_hour_ = now;
+      address_changes_ = 0;
+    }
+    return address_changes_++ < address_changes_max;
+  }
+
+  // Once the relay is ready: nobody waits for this.
+  void look_after_papers() {
+    if (!data_open_ || !configured_ || !settled()) return;
+    const auto now = Clock::now();
+    if (address_.empty() && now - started_ < address_wait_max) return;
     if (!address_is_new_ && now < next_renewal_) return;
     next_renewal_ = now + renewal_every;
     address_is_new_ = false;
-    if (!renew_certificate(configuration_directory, address_, feed_)) return;
-    say("the certificate is new: it is for the address " + address_ + " too");
+    const Renewal renewal = renew_certificate(configuration_directory, address_, feed_);
+    papers_trouble_ = renewal.problem;
+    if (!renewal.problem.empty()) {
+      next_renewal_ = now + renewal_again_after;
+      return;
+    }
+    if (notice_.box.fingerprint != renewal.fingerprint) {
+      notice_.box.fingerprint = renewal.fingerprint;
+      tell_wanted_ = true;
+      say("the authority's certificate is new: import POSTERN-CA.CRT at every device");
+    }
+    if (!renewal.written) return;
+    say("the certificate is new" +
+        (address_.empty() ? "" : ": it is for the address " + address_ + " too"));
     relay_.reload();
+  }
+
+  // A medium that failed once may work again; what a start cannot mend it tells.
+  void look_after_medium() {
+    if (data_open_) clock_note_.write_now_and_then();
+    if ((data_open_ && !clock_note_.medium_failed()) || Clock::now() - started_ < medium_patience)
+      return;
+    say("the data partition cannot be written; the box starts again to have it checked");
+    restart_wanted_ = true;
   }
 
   // The relay finishes, then the box goes off or starts again.
@@ -381,6 +446,7 @@ class Supervisor {
     relay_.stop(feed_);
     ::sync();
     if (data_open_ && ::umount("/data") != 0) say_errno("the data partition", errno);
+    ::usleep(last_words_microseconds);
     ::reboot(how);
   }
 
@@ -389,7 +455,9 @@ class Supervisor {
        restart_wanted_ = false, tell_wanted_ = false, update_wanted_ = false,
        somewhere_to_go_ = false;  // the other slot holds an image that was good
   const std::string own_disk_ = own_disk();
-  std::string unhealthy_, address_;
+  std::string unhealthy_, address_, papers_trouble_;
+  Clock::time_point address_hour_{};
+  int address_changes_ = 0;
   Clock::time_point started_ = Clock::now(), next_renewal_{}, next_stick_look_{};
   Relay relay_;
   TrialPolicy trial_{started_};

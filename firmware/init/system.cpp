@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -45,6 +47,11 @@ bool write_file(const std::string& path, std::string_view content, unsigned mode
   return ::close(fd) == 0 && content.empty() && synced;
 }
 
+bool replace_file(const std::string& path, std::string_view content) {
+  const std::string fresh = path + ".new";
+  return write_file(fresh, content, 0600) && ::rename(fresh.c_str(), path.c_str()) == 0;
+}
+
 std::vector<std::string> directory_names(const std::string& path) {
   std::vector<std::string> names;
   DIR* directory = ::opendir(path.c_str());
@@ -74,6 +81,21 @@ std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(blanks);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
+}
+
+std::string with_carriage_returns(std::string_view lines) {
+  std::string text;
+  for (const char c : lines) {
+    if (c == '\n') text += '\r';
+    text += c;
+  }
+  return text;
+}
+
+std::int64_t number_in(std::string_view digits) {
+  std::int64_t value = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
 }
 
 std::optional<std::string> parameter(std::string_view command_line, std::string_view name) {
@@ -134,6 +156,10 @@ void say(std::string_view sentence) {
     static_cast<void>(ignored);
     ::close(fd);
   }
+}
+
+void say_lines(std::string_view text) {
+  for (const std::string_view line : split(text, '\n')) say(line);
 }
 
 void say_errno(std::string_view what, int error_number) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,10 +21,16 @@ inline constexpr std::size_t directory_names_max = 4096;  // a FAT directory cou
 [[nodiscard]] std::optional<std::string> read_file(const std::string& path);
 [[nodiscard]] bool write_file(const std::string& path, std::string_view content,
                               unsigned mode = 0644);
+// In one step: a power cut leaves the old one or this one. Root's alone; false with errno set.
+[[nodiscard]] bool replace_file(const std::string& path, std::string_view content);
 // Sorted; at most directory_names_max of them.
 [[nodiscard]] std::vector<std::string> directory_names(const std::string& path);
 [[nodiscard]] std::vector<std::string_view> split(std::string_view text, char separator);
 [[nodiscard]] std::string_view trimmed(std::string_view text);
+// For a medium that may be read on any machine.
+[[nodiscard]] std::string with_carriage_returns(std::string_view lines);
+// Up to the first that is no digit; 0 without one.
+[[nodiscard]] std::int64_t number_in(std::string_view digits);
 
 // The value of `name=` on a command line such as the kernel's.
 [[nodiscard]] std::optional<std::string> parameter(std::string_view command_line,
@@ -47,6 +54,7 @@ inline constexpr std::size_t directory_names_max = 4096;  // a FAT directory cou
 
 // On every active console of the kernel.
 void say(std::string_view sentence);
+void say_lines(std::string_view text);
 void say_errno(std::string_view what, int error_number);
 
 }  // namespace postern::firmware

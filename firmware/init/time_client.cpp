@@ -36,18 +36,23 @@ std::int64_t behind(const SntpTime& right) {
   return (right.seconds - now.tv_sec) * 1'000'000 + right.microseconds - now.tv_usec;
 }
 
-void correct_clock(const SntpTime& right, const Ipv4& server) {
+// True when it was set.
+bool correct_clock(const SntpTime& right, const Ipv4& server) {
   const std::int64_t offset = behind(right);
   if (std::abs(offset) <= slew_microseconds_max) {
     const timeval change{offset / 1'000'000, offset % 1'000'000};
     if (::adjtime(&change, nullptr) != 0) say_errno("the clock cannot be slewed", errno);
-    return;
+    return false;
   }
   const timeval now{right.seconds, static_cast<suseconds_t>(right.microseconds)};
-  if (::settimeofday(&now, nullptr) != 0) return say_errno("the clock cannot be set", errno);
+  if (::settimeofday(&now, nullptr) != 0) {
+    say_errno("the clock cannot be set", errno);
+    return false;
+  }
   say("the clock is set by " + text_of(server) + " to " + std::to_string(right.seconds) +
       " s after 1970; it was " + std::to_string(std::abs(offset) / 1'000'000) + " s " +
       (offset > 0 ? "behind" : "ahead"));
+  return true;
 }
 
 }  // namespace
@@ -100,7 +105,7 @@ void TimeClient::receive() {
   const auto time =
       read_sntp_reply(std::span(buffer).first(static_cast<std::size_t>(count)), number_, built_);
   if (!time || Clock::now() - asked_ > way_max) return;
-  correct_clock(*time, servers_[turn_]);
+  if (correct_clock(*time, servers_[turn_])) jumped_ = true;
   close();
   wait_ = wait_min;
   next_ = Clock::now() + wait_max;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "firmware/init/dhcp.hpp"
@@ -23,6 +24,8 @@ class TimeClient {
   // Call it when the descriptor is readable and at least every second.
   void step();
   [[nodiscard]] int descriptor() const { return fd_; }
+  // Whether the clock was set, not only slewed, since this was asked last.
+  [[nodiscard]] bool take_jump() { return std::exchange(jumped_, false); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -35,6 +38,7 @@ class TimeClient {
   std::vector<Ipv4> servers_;
   std::size_t turn_ = 0;
   int fd_ = -1;
+  bool jumped_ = false;
   bool failed_ = false;  // the server asked last refused or cannot be reached
   std::uint64_t number_ = 0;
   Clock::time_point next_{}, asked_{};

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "firmware/init/system.hpp"
 
@@ -19,12 +18,6 @@ namespace postern::firmware {
 namespace {
 
 constexpr char operation[] = "install the update";
-
-std::int64_t number_in(std::string_view text) {
-  std::int64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 }  // namespace
 

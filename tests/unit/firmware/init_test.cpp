@@ -29,7 +29,32 @@ TEST(RestartPolicyTest, WaitsGrowAndFiveEndsAreALoop) {
   EXPECT_EQ(policy.ended(now), RestartPolicy::safe_mode_time);
   EXPECT_TRUE(policy.safe_mode());
   policy.forgive();
+  EXPECT_FALSE(policy.safe_mode());
   EXPECT_EQ(policy.ended(now), seconds(1));
+}
+
+TEST(RestartPolicyTest, SafeModeLastsUntilARelayIsReady) {
+  RestartPolicy policy;
+  RestartPolicy::Clock::time_point now{};
+  for (int end = 0; end < 5; ++end) static_cast<void>(policy.ended(now));
+  now += RestartPolicy::safe_mode_time;
+  EXPECT_EQ(policy.ended(now), seconds(1));
+  EXPECT_TRUE(policy.safe_mode());
+  policy.worked();
+  EXPECT_FALSE(policy.safe_mode());
+}
+
+TEST(RestartPolicyTest, FiveEndsWithinADayAreOftenAndAreForgottenADayLater) {
+  RestartPolicy policy;
+  RestartPolicy::Clock::time_point now{};
+  for (int end = 0; end < 5; ++end) {
+    EXPECT_FALSE(policy.ended_often(now));
+    static_cast<void>(policy.ended(now += std::chrono::hours(5)));
+    policy.worked();
+  }
+  EXPECT_FALSE(policy.safe_mode());
+  EXPECT_TRUE(policy.ended_often(now + std::chrono::hours(4)));
+  EXPECT_FALSE(policy.ended_often(now + std::chrono::hours(5)));
 }
 
 TEST(ModulesTest, LoadsWhatAModuleNeedsBeforeItself) {

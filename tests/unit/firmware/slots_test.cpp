@@ -120,10 +120,25 @@ TEST_F(SettledSlots, ASlotThatWasGoodAndIsDamagedGoesWithItsReason) {
   ASSERT_TRUE(call_damaged(place, 'b'));
   EXPECT_EQ(slot_image(place, 'b').state, SlotState::failed);
   EXPECT_EQ(slot_image(place, 'b').name, "postern-b+0.efi");
-  const auto told = take_failed_update(place);
+  const auto told = take_failed_update(place, false);
   ASSERT_TRUE(told);
   EXPECT_TRUE(told->starts_with("slot b ran before and is damaged")) << *told;
   EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}}));
+}
+
+TEST_F(SettledSlots, AnUpdateThatFailedIsToldWithWhatItsFirstProcessLeft) {
+  put("postern-b+0-3.efi", "MZ b");
+  leave_early_reason(place, "its root is\x1b[2J odd");
+  EXPECT_EQ(take_failed_update(place, true),
+            "the update in slot b failed three times: its root is[2J odd");
+  put("postern-b+0-3.efi", "MZ b");
+  EXPECT_EQ(take_failed_update(place, true),
+            "the update in slot b failed three times: it hung, and the watchdog started the box "
+            "again");
+  put("postern-b+0-3.efi", "MZ b");
+  EXPECT_EQ(take_failed_update(place, false),
+            "the update in slot b failed three times: it never came so far as to say why; it may "
+            "hang");
 }
 
 TEST_F(SettledSlots, ATryThatNoBootLoaderCountedIsTheLastAndMayBeGoodAllTheSame) {
@@ -132,7 +147,7 @@ TEST_F(SettledSlots, ATryThatNoBootLoaderCountedIsTheLastAndMayBeGoodAllTheSame)
   EXPECT_EQ(slot_image(place, 'b').name, "postern-b+0-1.efi");
   EXPECT_FALSE(make_try_the_last(place, 'b'));
   EXPECT_EQ(settled(), (Files{{"postern-a.efi", "MZ a"}, {"postern-b+0-1.efi", "MZ b"}}));
-  const auto told = take_failed_update(place);
+  const auto told = take_failed_update(place, false);
   ASSERT_TRUE(told);
   EXPECT_TRUE(told->starts_with("the update in slot b failed: ")) << *told;
 }
