@@ -45,6 +45,7 @@ def host_program(name):
 
 class BoxTest(unittest.TestCase):
     kind = "amd64"  # of the machine, machine.EMULATORS
+    upstream_address = HOST_ADDRESS  # as the guest sees it
 
     def figure(self, what, value):
         figure(what if self.kind == "amd64" else f"{self.kind}: {what}", value)
@@ -68,8 +69,9 @@ class BoxTest(unittest.TestCase):
     @classmethod
     def start_upstream(cls):
         cls.authority = Authority(cls.scratch / "ca")
-        certificate, key = cls.authority.issue("upstream", [HOST_ADDRESS])
-        upstream = Upstream(cls.scratch / "upstream", certificate, key, password=UPSTREAM_PASSWORD)
+        certificate, key = cls.authority.issue("upstream", [cls.upstream_address])
+        upstream = Upstream(cls.scratch / "upstream", certificate, key, password=UPSTREAM_PASSWORD,
+                            address="::1" if ":" in cls.upstream_address else "127.0.0.1")
         cls.addClassCleanup(upstream.stop)
         return upstream
 
@@ -81,9 +83,11 @@ class BoxTest(unittest.TestCase):
         def ready():  # another class of tests may have the port
             nonlocal server
             server = subprocess.Popen([*as_root, sys.executable, pathlib.Path(__file__).with_name("time_server.py")],
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if server.stdout.readline().strip() == "ready":
                 return True
+            if "Address already in use" not in (told := server.stdout.read()):
+                raise AssertionError(f"the time server does not start: {told}")
             server.stdout.close()
             server.wait()
             return False
@@ -102,7 +106,7 @@ class BoxTest(unittest.TestCase):
             "[[listener]]", 'address = "[::]:465"', 'tls = "implicit"',
             "[[listener]]", 'address = "[::]:587"', 'tls = "starttls"',
             *files, "[limits]", "connections_per_address_max = 200",
-            relays.upstream_table(upstream.port, "tls/provider-ca.pem", host=HOST_ADDRESS), extra])
+            relays.upstream_table(upstream.port, "tls/provider-ca.pem", host=cls.upstream_address), extra])
 
     @classmethod
     def configuration_files(cls, upstream):
@@ -124,12 +128,20 @@ class BoxTest(unittest.TestCase):
         }
         return files | {f"dkim/{file.name}": file.read_bytes() for file in (place / "dkim").iterdir()}
 
+    @classmethod
+    def files_without_keys(cls, upstream, extra=""):
+        """A whole configuration that leaves the keys to the box."""
+        return {"postern.toml": cls.configuration_text(upstream, extra, tls_files=False).encode(),
+                "users.d/copier-2.toml": relays.user_table().encode(),
+                "secrets/provider": UPSTREAM_PASSWORD.encode() + b"\n",
+                "tls/provider-ca.pem": cls.authority.ca_file.read_bytes()}
+
     @staticmethod
     def trusting(ca_file):
         return ssl.create_default_context(cafile=str(ca_file))
 
-    def submit(self, machine, ca_file, subject, user=relays.USER, password=relays.PASSWORD):
-        with smtplib.SMTP_SSL("localhost", machine.ports[465], context=self.trusting(ca_file), timeout=60) as device:
+    def submit(self, machine, ca_file, subject, user=relays.USER, password=relays.PASSWORD, port=None):
+        with smtplib.SMTP_SSL("localhost", port or machine.ports[465], context=self.trusting(ca_file), timeout=60) as device:
             device.login(user, password)
             device.sendmail(relays.SENDER, ["anna@far.example"], simple_message(subject).encode())
 

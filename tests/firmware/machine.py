@@ -183,16 +183,22 @@ class Disk(Fat):
         run("/sbin/e2fsck", "-fn", file)
         return file
 
+    def replace_data_partition(self, file):
+        """By what such a copy has become."""
+        place = self.partitions()["postern-data"]
+        run("dd", f"if={file}", f"of={self.file}", "bs=1M", f"seek={place['start'] * 512}", "oflag=seek_bytes", "conv=notrunc")
+
 
 class Machine:
     def __init__(self, disk, kind="amd64", forwarded=(465, 587), memory_megabytes=MEMORY_MEGABYTES, clock="utc", restarts=False,
-                 write_log=None,
-                 address=""):
+                 write_log=None, address="", second_network=False):
         self.disk, self.kind, self.memory, self.clock = disk, kind, memory_megabytes, clock
         self.address = address  # the guest's, where it does not ask for one
         self.write_log = write_log  # a file that gets all that is written to the disk, for write_log.py
         self._on_restart = [] if restarts else ["-no-reboot"]
         self.ports = {guest: free_port() for guest in forwarded}
+        # Of a second network interface, whose network is 10.0.3.0/24; the host is 10.0.3.2 there.
+        self.second_ports = {guest: free_port() for guest in forwarded} if second_network else {}
         self._scratch = None
         self._process = None
         self._changed = threading.Condition()
@@ -211,7 +217,7 @@ class Machine:
     def start(self):
         self._scratch = tempfile.TemporaryDirectory(prefix="postern-machine-")
         scratch = pathlib.Path(self._scratch.name)
-        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-{self.address}:{guest}" for guest, host in self.ports.items())
+        forwards = self._forwards(self.ports)
         self._console, self._ended, self.begun = b"", False, time.monotonic()
         self._process = subprocess.Popen(
             [*EMULATORS[self.kind], "-accel", "tcg,thread=multi", "-nodefaults", "-no-user-config", *self._on_restart,
@@ -220,6 +226,9 @@ class Machine:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         threading.Thread(target=self._read_console, args=(self._process,), daemon=True).start()
 
+    def _forwards(self, ports):
+        return "".join(f",hostfwd=tcp:127.0.0.1:{host}-{self.address}:{guest}" for guest, host in ports.items())
+
     def _uefi_machine(self, scratch, forwards):
         code, variables = FIRMWARE[self.kind]
         shutil.copyfile(variables, scratch / "vars.fd")
@@ -227,10 +236,17 @@ class Machine:
                 "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
                 "-drive", f"if=pflash,format=raw,unit=1,file={scratch}/vars.fd",
                 *self._drive(),
-                "-nic", f"user,model=virtio-net-pci{forwards}",
+                "-netdev", f"user,id=network{forwards}", "-device", "virtio-net-pci,netdev=network,id=first",
+                *self._second_interface(),
                 *([] if "without random" in self.kind else ["-device", "virtio-rng-pci"]),
                 "-device", "i6300esb", "-device", "virtio-balloon-pci,id=balloon",
                 "-device", "qemu-xhci,id=usb"]
+
+    def _second_interface(self):
+        if not self.second_ports:
+            return []
+        return ["-netdev", f"user,id=other,net=10.0.3.0/24,ipv6-prefix=fec1::{self._forwards(self.second_ports)}",
+                "-device", "virtio-net-pci,netdev=other,id=second"]
 
     def _raspberry_pi(self, scratch, forwards):
         """The emulator has no boot ROM to read the card: it gets U-Boot and the device tree out of the image. The second serial
@@ -311,10 +327,16 @@ class Machine:
         with self._monitor() as ask:
             ask("device_add", driver="usb-net", id="adapter", netdev="network")
 
-    def plug(self, stick):
+    def cable(self, interface, there):
+        """Of the "first" or "second" interface."""
+        with self._monitor() as ask:
+            ask("set_link", name=interface, up=there)
+
+    def plug(self, stick, write_protected=False):
         """Until it is pulled, or the plug of the whole machine is."""
         with self._monitor() as ask:
-            ask("blockdev-add", **{"driver": "raw", "node-name": "stick", "file": {"driver": "file", "filename": str(stick.file)}})
+            ask("blockdev-add", **{"driver": "raw", "node-name": "stick", "read-only": write_protected,
+                                   "file": {"driver": "file", "filename": str(stick.file)}})
             ask("device_add", driver="usb-storage", id="plugged", bus="usb.0", drive="stick")
 
     def pull(self):

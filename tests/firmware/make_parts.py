@@ -7,6 +7,7 @@ KEY when there is one. The kinds:
   damaged  one bit of the root is another, so that dm-verity refuses it
   failing  a program that only ends stands in the relay's place
   silent   one that says it is ready and alive, and never listens
+  mute     one that never says that it is ready
   stuck    one that says it is ready and alive once, and never again
   odd-tls  the relay with another label in its TLS 1.3 key schedule: it understands itself, and nobody else
   hanging  a program that hangs stands in the supervisor's place
@@ -63,6 +64,8 @@ def make(facts, kind, release_key, owner, parts):
         programs["posternd"] = stand_in(tools, "-DFEEDS")
     elif kind == "telling":
         programs["posternd"] = stand_in(tools, "-DTELLS", "-DFEEDS")
+    elif kind == "mute":
+        programs["posternd"] = stand_in(tools, "-DMUTE")
     elif kind == "stuck":
         programs["posternd"] = stand_in(tools)
     elif kind == "odd-tls":

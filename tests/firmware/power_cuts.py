@@ -19,6 +19,7 @@ from write_log import Replay, WriteLog
 
 SEED = int(os.environ.get("POSTERN_SEED", "0")) or random.randrange(1, 1 << 32)
 WORKERS = 2
+STATES_MIN = 100  # different ones
 FAILURES_MAX = 5  # told of one test
 EFI = (EFI_AT, EFI_AT + EFI_BYTES)
 

@@ -45,6 +45,7 @@ class AnImageForArm64(OnArm64, test_build.AnImage):
 
 class WhatItHoldsOnArm64(OnArm64, test_build.WhatItHolds):
     binding = test_build.BINDING | {"u-boot-rpi": "GPL-2.0-only"}
+    of_another_machine = set()
 
 
 class WhatRunsOnABoxForArm64(OnArm64, test_hardening.WhatRunsOnABox):

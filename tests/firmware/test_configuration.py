@@ -8,7 +8,8 @@ import subprocess
 
 import relay as relays
 from box import BoxTest, HOST_ADDRESS, UPSTREAM_PASSWORD, seconds_to_ready
-from machine import MEGABYTE, Stick
+from authority import Authority
+from machine import MEGABYTE, Machine, Stick
 
 PORTS = (465, 587)      # box.BoxTest.configuration_text
 IDLE_CLIENTS = 100
@@ -52,6 +53,24 @@ class ADroppedConfiguration(BoxTest):
         self.assertEqual((message.user, message.recipients[0][0]), ("relay@office.example", "anna@far.example"))
         self.assertEqual(message.tls_version, "TLSv1.3")
         self.assert_signed(message, self.records)
+
+    def test_no_mail_goes_to_an_upstream_with_a_certificate_of_another_authority(self):
+        impostor = Authority(self.scratch / "impostor")
+        self.upstream.use_certificate(*impostor.issue("upstream", [HOST_ADDRESS]))
+        self.addCleanup(self.upstream.use_certificate, *self.authority.issue("upstream", [HOST_ADDRESS]))
+        Machine.wait_until(lambda: not any(map(self.is_kept, self.upstream.connections)), "no session with the right one is kept")
+        before = len(self.upstream.connections)
+        self.submit(self.machine, self.authority.ca_file, "for an impostor")
+        Machine.wait_until(lambda: self.upstream.connections[before:], "the upstream is tried")
+        self.machine.wait_for("event=recipient-delayed")
+        commands = [line for connection in self.upstream.connections[before:] for _, line in connection]
+        self.assertIn("STARTTLS", commands)
+        self.assertFalse([line for line in commands if line.startswith(("AUTH", "MAIL"))], commands)
+
+    @staticmethod
+    def is_kept(connection):
+        commands = [line for _, line in connection]
+        return any(line.startswith("MAIL") for line in commands) and commands[-1] != "QUIT"
 
     def test_a_wrong_password_and_no_password_send_nothing(self):
         with self.assertRaises(smtplib.SMTPAuthenticationError):
@@ -106,7 +125,16 @@ class ADroppedConfiguration(BoxTest):
         self.machine.wait_for("ready to accept mail")
         self.machine.wait_for(f"the address is {FIXED_ADDRESS}")
 
-    def test_without_a_fixed_address_it_asks_for_one_and_who_is_left_out_of_users_d_sends_no_more(self):
+    def test_nothing_is_taken_from_a_stick_whose_secrets_could_not_be_removed(self):
+        stick = Stick(self.scratch / "protected.img")
+        stick.drop({"postern.toml": self.by_dhcp})
+        self.machine.plug(stick, write_protected=True)
+        self.machine.wait_for("nothing is done with it, because it is write-protected")
+        self.machine.pull()
+        self.assertEqual(stick.names(), ["postern.toml"])
+        self.assertNotIn(f"the address is {LEASED_ADDRESS}", self.machine.console())
+
+    def test_without_a_fixed_address_it_asks_for_one_and_who_is_left_out_of_users_d_is_no_user_any_more(self):
         stick = Stick(self.scratch / "stick.img")
         other = relays.user_table("copier-3")
         stick.drop({"postern.toml": self.by_dhcp, "users.d/copier-3.toml": other.encode()})
@@ -128,11 +156,9 @@ class ABadConfiguration(BoxTest):
         cls.good = cls.configuration_files(cls.upstream)
         cls.bad = {"postern.toml": cls.good["postern.toml"].replace(b'tls = "implicit"', b'tls = "maybe"')}
 
-    def assert_refused(self, disk, machine):
-        console = machine.wait_for("the dropped configuration is refused")
-        console = machine.wait_for("maybe")
-        self.assertRegex(console, r"postern\.toml:\d+:\d+: tls is \"maybe\"")
-        return console
+    def assert_refused(self, machine):
+        machine.wait_for("the dropped configuration is refused")
+        self.assertRegex(machine.wait_for("maybe"), r"postern\.toml:\d+:\d+: tls is \"maybe\"")
 
     def assert_told_beside_it(self, disk):
         self.assertRegex(disk.efi_file(PROBLEMS).decode(), r"postern\.toml:\d+:\d+: tls is \"maybe\"")
@@ -142,7 +168,7 @@ class ABadConfiguration(BoxTest):
         disk = self.new_disk(name="alone")
         disk.drop(self.good | self.bad)
         machine = self.start_machine(disk)
-        self.assert_refused(disk, machine)
+        self.assert_refused(machine)
         machine.wait_for("no configuration yet")
         machine.wait_for("the address is ")
         self.assert_no_port_is_open(machine)
@@ -157,7 +183,7 @@ class ABadConfiguration(BoxTest):
         machine.pull_the_plug()
         disk.drop(self.bad)
         machine.start()
-        self.assert_refused(disk, machine)
+        self.assert_refused(machine)
         machine.wait_for("ready to accept mail")
         self.assert_told_beside_it(disk)
         self.submit(machine, self.authority.ca_file, "after a bad drop")

@@ -8,7 +8,7 @@ import ssl
 
 import relay as relays
 import verifiers
-from box import BoxTest, HOSTNAME, UPSTREAM_PASSWORD
+from box import BoxTest, HOSTNAME
 from machine import run
 from support import simple_message
 
@@ -32,10 +32,7 @@ class OwnKeys(BoxTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.upstream = cls.start_upstream()
-        text = cls.configuration_text(cls.upstream, tls_files=False)
-        cls.files = {"postern.toml": text.encode(), "users.d/copier-2.toml": relays.user_table().encode(),
-                     "secrets/provider": UPSTREAM_PASSWORD.encode() + b"\n",
-                     "tls/provider-ca.pem": cls.authority.ca_file.read_bytes()}
+        cls.files = cls.files_without_keys(cls.upstream)
 
 
 class ABoxThatMakesItsKeys(OwnKeys):
@@ -66,6 +63,7 @@ class ABoxThatMakesItsKeys(OwnKeys):
         self.assertIn(fingerprint, self.machine.console())
         self.assertIn("What to do next", self.notice)
         self.assertNotIn("PRIVATE", self.notice)
+        run("openssl", "x509", "-in", self.ca_file, "-noout", "-checkend", (10 * 365 - 2) * 24 * 3600)
 
     def test_a_device_that_imported_the_authority_submits_and_the_records_verify(self):
         for name in (HOSTNAME, ADDRESS):  # both stand in the certificate
@@ -96,14 +94,19 @@ class ABoxThatMakesItsKeys(OwnKeys):
         keys = []
         for disk, machine in self.boxes:
             machine.pull_the_plug()
-            data = disk.data_partition(self.scratch / "data.img")
-            keys.append([run("/sbin/debugfs", "-R", f"cat {path}", data) for path in
-                         ("/queue/queue.key", "/box/authority.key", "/config/tls/own.key", "/config/dkim/office.example.rsa.pem")])
+            keys.append(self.keys_on(disk))
             self.assertTrue(all(len(key) >= 32 for key in keys[-1]), [len(key) for key in keys[-1]])
-            machine.start()
         self.assertFalse(set(keys[0]) & set(keys[1]))
+        self.machine.start()
         self.machine.wait_for(NOTICE_WRITTEN)
-        self.assertEqual(self.disk.efi_file("POSTERN.TXT").decode("ascii"), self.notice)  # a restart changes no key
+        self.machine.pull_the_plug()
+        self.assertEqual(self.keys_on(self.disk), keys[0])
+        self.assertEqual(self.disk.efi_file("POSTERN.TXT").decode("ascii"), self.notice)
+
+    def keys_on(self, disk):
+        data = disk.data_partition(self.scratch / "data.img")
+        return [run("/sbin/debugfs", "-R", f"cat {path}", data) for path in
+                ("/queue/queue.key", "/box/authority.key", "/config/tls/own.key", "/config/dkim/office.example.rsa.pem")]
 
 
 class ACertificateThatEnds(OwnKeys):

@@ -7,6 +7,7 @@ import unittest
 import box
 import image_builder
 from image_builder import BUILD, as_root
+from machine import run
 
 # Whole: no shell, no package manager, nothing that lets anybody in.
 ROOT_FILES = {
@@ -58,14 +59,24 @@ class WhatRunsOnABox(unittest.TestCase):
         told = self.looked_at((self.parts / "root.img").read_bytes(), "unsquashfs -s /build/looked-at | grep -i xattr; "
                               "unsquashfs -cat /build/looked-at etc/passwd; unsquashfs -lln /build/looked-at")
         self.assertTrue(told.startswith(f"Xattrs are not stored\n{USERS}"), told)  # so no file has capabilities either
-        listed = re.findall(r"^([-a-z]{10}) (\S+) .*? squashfs-root/?(.*)$", told, re.MULTILINE)
+        listed = re.findall(r"^([-a-zA-Z]{10}) (\S+) .*? squashfs-root/?(.*)$", told, re.MULTILINE)
+        self.assertEqual(len(listed), len(re.findall(r"^\S+ .*squashfs-root", told, re.MULTILINE)))
         self.assertEqual({owner for _, owner, _ in listed}, {"0/0"})
         self.assertEqual({name: mode for mode, _, name in listed if mode[0] != "d"}, ROOT_FILES)
         self.assertEqual({name: mode for mode, _, name in listed if mode[0] == "d"}, dict.fromkeys(ROOT_DIRECTORIES, "drwxr-xr-x"))
 
+    def test_it_brings_the_authorities_of_the_world(self):
+        told = self.looked_at((self.parts / "root.img").read_bytes(),
+                              "unsquashfs -cat /build/looked-at etc/ssl/certs/ca-certificates.crt")
+        bundle = image_builder.keys() / "ca-certificates.crt"
+        bundle.write_text(told)
+        shown = run("openssl", "storeutl", "-noout", "-certs", bundle, text=True)
+        self.assertGreater(int(re.search(r"Total found: (\d+)", shown)[1]), 100)
+        self.assertEqual(len(re.findall(r"^\d+: Certificate$", shown, re.MULTILINE)), told.count("BEGIN CERTIFICATE"))
+
     def test_the_initial_memory_holds_the_first_process_and_modules(self):
         told = self.looked_at(section(self.parts / "a.efi", ".initrd"), "xz -dc /build/looked-at | cpio --quiet -itvn")
-        listed = re.findall(r"^([-a-z]{10}) +\d+ (\d+) +(\d+) .* (\S+)$", told, re.MULTILINE)
+        listed = re.findall(r"^([-a-zA-Z]{10}) +\d+ (\d+) +(\d+) .* (\S+)$", told, re.MULTILINE)
         self.assertEqual(len(listed), len(told.splitlines()))
         self.assertEqual({(user, group) for _, user, group, _ in listed}, {("0", "0")})
         files = {name: mode for mode, _, _, name in listed if mode[0] != "d"}
@@ -135,3 +146,4 @@ class AProgramInTheRelaysPlace(box.BoxTest):
         self.assertEqual(done, {"start /usr/sbin/posternd", "take port 465", "write into /data/queue", "write into /run/postern",
                                 "write into /tmp"}, tried)
         self.assertGreater(len(tried), 25)
+        self.assertEqual(tried["to load a module"], "Operation not permitted")

@@ -20,12 +20,13 @@ import types
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "kill"))
 
 import power_cuts
+import test_update
 import relay as relays
 from authority import Authority
 from box import BoxTest, figure, HOST_ADDRESS, UPSTREAM_PASSWORD
 from ledger import Ledger, SUBJECT
 from load import Load
-from machine import Disk, free_port, Machine, run, SECONDS_MAX
+from machine import Disk, free_port, Machine, run, SECONDS_MAX, Stick
 from power_cuts import bounds, Bootable, EFI, PowerCuts, take_out
 from upstream import Upstream
 from write_log import Cut
@@ -58,8 +59,7 @@ class BoxLedger(Ledger):
         """What is wrong with these messages, where those are owed."""
         numbers, wrong = [], []
         for content in messages:
-            found = SUBJECT.search(content[:8192])
-            number = int(found[1]) if found else 0
+            number = number_in(content)
             sent = self.sent.get(number)
             if sent is None or sent.answer == "refused":
                 wrong.append(f"message {number} is there, and was refused or never sent")
@@ -73,6 +73,11 @@ class BoxLedger(Ledger):
         return wrong
 
 
+def number_in(content):
+    found = SUBJECT.search(content[:8192])
+    return int(found[1]) if found else 0
+
+
 def messages_in(octets):
     """Of read_queue's output."""
     at = 0
@@ -82,10 +87,10 @@ def messages_in(octets):
         yield octets[begin:at]
 
 
-class PowerCutsWhileMailIsAccepted(BoxTest):
+class LoggedBox(BoxTest):
     megabytes = 384  # so that the data partition grows, and mail has room
     messages = 60  # taken before the box is left alone
-    mail_states, start_states = 120, 30
+    restarts = False
 
     @classmethod
     def setUpClass(cls):
@@ -96,7 +101,7 @@ class PowerCutsWhileMailIsAccepted(BoxTest):
         cls.disk = cls.new_disk(cls.megabytes)
         cls.disk.drop(cls.files)
         cls.cuts = PowerCuts(cls.disk, cls.scratch)
-        cls.machine = cls.start_machine(cls.disk, write_log=cls.cuts.log_file)
+        cls.machine = cls.start_machine(cls.disk, restarts=cls.restarts, write_log=cls.cuts.log_file)
         cls.machine.wait_for("ready to accept mail")
         cls.ready = cls.cuts.log_bytes()
         cls.ledger = BoxLedger(cls.cuts.log_file)
@@ -122,8 +127,9 @@ class PowerCutsWhileMailIsAccepted(BoxTest):
         with Load(cls, cls.ledger, power_cuts.SEED) as load:
             while cls.ledger.count("taken") < cls.messages and time.monotonic() < deadline:
                 cls.send_what_is_refused(chance)
-        if load.unexpected or cls.ledger.count("taken") < cls.messages or cls.ledger.count("refused") < 3:
-            raise AssertionError(f"{cls.ledger.count('taken')} taken, {cls.ledger.count('refused')} refused, {load.unexpected}\n"
+        counts = {answer: cls.ledger.count(answer) for answer in ("taken", "refused", "unknown")}
+        if load.unexpected or counts["taken"] < cls.messages or counts["refused"] < 3 or counts["unknown"]:
+            raise AssertionError(f"{counts}, {load.unexpected}\n"
                                  f"{cls.machine.console()[-3000:]}")
 
     @classmethod
@@ -135,6 +141,8 @@ class PowerCutsWhileMailIsAccepted(BoxTest):
                 device.sendmail(relays.SENDER, ["anna@far.example"], content + SPOOLED + b"a bare\nnewline\r\n")
             except (smtplib.SMTPDataError, smtplib.SMTPServerDisconnected):
                 cls.ledger.answered(number, False)
+            else:
+                raise AssertionError("a bare newline was taken")
 
     def open_data(self, disk, place):
         """As the box does at its start (firmware/init/storage.cpp); then a whole check finds nothing that needs a person."""
@@ -167,12 +175,18 @@ class PowerCutsWhileMailIsAccepted(BoxTest):
     def check_mail(self, cut, disk, place):
         self.assertFalse(self.ledger.judge(self.messages_of(disk, place), self.owed_behind(cut.flush)))
 
+
+class PowerCutsWhileMailIsAccepted(LoggedBox):
+    mail_states, start_states = 120, 30
+
     def test_every_250_is_found_again_and_nothing_that_was_refused(self):
         begun = time.monotonic()
         cuts = self.cuts.log.cuts(self.mail_states, power_cuts.SEED, [self.data], begin=self.ready)
+        self.assertGreaterEqual(len(cuts), power_cuts.STATES_MIN)
         self.cuts.examine(cuts, [self.data], self.check_mail)
         figure("seed of the power cuts", power_cuts.SEED)
         figure("power cuts while mail is accepted, states", len(cuts))
+        figure("of them owe a message", sum(bool(self.owed_behind(cut.flush)) for cut in cuts))
         figure("messages answered 250 in them", self.ledger.count("taken"))
         figure("these states checked in, s", f"{time.monotonic() - begun:.0f}")
 
@@ -227,7 +241,48 @@ class PowerCutsWhileMailIsAccepted(BoxTest):
         cuts = self.cuts.log.cuts(self.start_states, power_cuts.SEED, regions, end=self.ready) + self.cuts_that_tear_the_table()
         self.cuts.examine(sorted(cuts, key=lambda cut: cut.flush), regions, self.check_start)
         self.assertGreaterEqual(self.torn_tables, TORN_STATES)
+        self.assertGreaterEqual(len(cuts), self.start_states)
         figure("power cuts at a first start, states", len(cuts))
+
+
+class PowerCutsWhileMailIsAcceptedAndAnUpdateIsWritten(LoggedBox):
+    long = True
+    restarts = True
+    megabytes = 512
+    states = 150
+
+    @classmethod
+    def put_under_load(cls):
+        """From before the update is plugged in until the relay of the other slot takes mail too."""
+        cls.machine.wait_for("slot a passed its trial")
+        stick = Stick(cls.scratch / "stick.img")
+        stick.drop({test_update.BUNDLE: test_update.bundle("good")})
+        with Load(cls, cls.ledger, power_cuts.SEED, clients=1):
+            Machine.wait_until(lambda: cls.ledger.count("taken"), "mail is taken")
+            cls.ready = cls.cuts.log_bytes()
+            cls.machine.plug(stick)
+            cls.machine.wait_for("is installed in slot b", 2 * SECONDS_MAX)
+            cls.installed = cls.cuts.log_bytes()
+            cls.before = cls.ledger.count("taken")
+            cls.machine.wait_for("slot b is on trial")
+            Machine.wait_until(lambda: cls.ledger.count("taken") > cls.before, "mail is taken by the other slot")
+
+    def test_every_250_is_found_again_and_every_state_is_bootable(self):
+        before = Disk(None, self.cuts.before)
+        images = {"a": Bootable.image_in(before, "a"), "b": test_update.image_in_bundle(test_update.bundle("good"))}
+        bootable = Bootable(before, images)
+
+        def check(cut, disk, place):
+            bootable.check(cut, disk, place)
+            self.check_mail(cut, disk, place)
+
+        regions = [*bootable.regions, self.data]
+        cuts = self.cuts.log.cuts(self.states, power_cuts.SEED, [EFI, bootable.roots["b"], self.data], begin=self.ready)
+        self.assertGreaterEqual(len(cuts), power_cuts.STATES_MIN)
+        self.cuts.examine(cuts, regions, check)
+        figure("power cuts while mail is accepted and an update written", len(cuts))
+        figure("of them owe a message", sum(bool(self.owed_behind(cut.flush)) for cut in cuts))
+        figure("messages answered 250 while it was written", self.before)
 
 
 class PowerCutsUnderLongLoad(PowerCutsWhileMailIsAccepted):
@@ -244,7 +299,7 @@ class PowerCutsUnderLongLoad(PowerCutsWhileMailIsAccepted):
             with Upstream(place / "upstream", certificate, key, port=self.upstream_port, password=UPSTREAM_PASSWORD) as upstream:
                 with Machine(disk, restarts=True) as machine:
                     machine.wait_for("ready to accept mail")
-                    upstream.wait(len(owed), SECONDS_MAX)
+                    Machine.wait_until(lambda: owed <= {number_in(each.content) for each in upstream.accepted()}, "what is owed is delivered")
             self.assertFalse(self.ledger.judge([each.content for each in upstream.accepted()], owed))
 
         cuts = self.cuts.log.cuts(BOOTED_STATES, power_cuts.SEED, whole, begin=self.ready)

@@ -9,7 +9,7 @@ import time
 import power_cuts
 from box import BoxTest, UPSTREAM_PASSWORD
 from machine import ROOT_B_AT, Disk, Machine, NamedPartition, Stick
-from power_cuts import Bootable, EFI, PowerCuts
+from power_cuts import Bootable, EFI, PowerCuts, STATES_MIN
 
 BUNDLE = "postern-update.bundle"
 PROBLEMS = "POSTERN-PROBLEMS.TXT"
@@ -149,8 +149,24 @@ class AnUpdate(UpdateTest):
         bootable = Bootable(before, {"a": Bootable.image_in(before, "a"), "b": image_in_bundle(content)})
         chosen = self.cuts.log.cuts(POWER_CUT_STATES, power_cuts.SEED, [EFI, bootable.roots["b"]], begin=log_bytes)
         self.cuts.examine(chosen, bootable.regions, bootable.check)
+        self.assertGreaterEqual(len(chosen), STATES_MIN)
         self.figure("power cuts while an update is written, states", len(chosen))
+        self.damage_is_seen(bootable)
         self.figure("these states checked in, s", f"{time.monotonic() - begun:.0f}")
+
+
+    def damage_is_seen(self, bootable):
+        """That this check can fail."""
+        bootable.check(None, self.disk, self.scratch)
+        self.disk.flip_a_bit(ROOT_B_AT)
+        with self.assertRaisesRegex(AssertionError, "postern-b.efi has a damaged root"):
+            bootable.check(None, self.disk, self.scratch)
+        self.disk.flip_a_bit(ROOT_B_AT)
+        whole = self.disk.efi_file("EFI/Linux/postern-a.efi")
+        self.disk.drop({"EFI/Linux/postern-a.efi": whole[:-1] + bytes([whole[-1] ^ 1])})
+        with self.assertRaisesRegex(AssertionError, "postern-a.efi is none of the kernel images"):
+            bootable.check(None, self.disk, self.scratch)
+        self.disk.drop({"EFI/Linux/postern-a.efi": whole})
 
 
 class PowerCutsOfAnUpdate(UpdateTest):
@@ -178,9 +194,7 @@ class PowerCutsOfAnUpdate(UpdateTest):
         self.figure("power cuts of an update, started again in the emulator", len(chosen))
 
 
-class AFailingUpdate(UpdateTest):
-    long = True
-
+class LeadsBack(UpdateTest):
     def back_in_slot_a(self, name, *reasons):
         self.start_with(bundle(name))
         self.machine.wait_for("is installed in slot b")
@@ -195,11 +209,16 @@ class AFailingUpdate(UpdateTest):
         self.assertIn(name.encode(), self.upstream.wait(before + 1, 120)[-1].content)
         stick = Stick(self.scratch / f"{name}-status.img")
         self.machine.plug(stick)
-        self.machine.wait_until(lambda: holds(stick, "POSTERN-STATUS.TXT", "failed three times"), "`postern status` tells why")
+        for reason in ("failed three times", *reasons):
+            self.machine.wait_until(lambda: holds(stick, "POSTERN-STATUS.TXT", reason), f"`postern status` tells '{reason}'")
         return told
 
+
+class AFailingUpdate(LeadsBack):
+    long = True
+
     def test_a_damaged_root_leads_back(self):
-        told = self.back_in_slot_a("damaged", "its root may be damaged")
+        told = self.back_in_slot_a("damaged", "its root does not read as it was written")
         self.assertEqual(told.count("the root is damaged; the box restarts"), 3)
 
     def test_a_relay_that_does_not_run_leads_back_with_the_reason(self):
@@ -207,7 +226,7 @@ class AFailingUpdate(UpdateTest):
         self.assertEqual(told.count("this slot fails its trial"), 3)
 
     def test_a_relay_that_never_does_tls_leads_back_with_the_reason(self):
-        told = self.back_in_slot_a("silent", "not healthy: ")
+        told = self.back_in_slot_a("silent", "not healthy: ask posternd at /run/postern/control")
         self.assertEqual(told.count("this slot fails its trial"), 3)
 
     def test_a_relay_whose_tls_only_itself_understands_leads_back_with_the_reason(self):
@@ -216,8 +235,17 @@ class AFailingUpdate(UpdateTest):
         self.assertEqual(told.count("this slot fails its trial"), 3)
 
     def test_a_box_that_hangs_is_reset_by_its_watchdog_and_led_back(self):
-        told = self.back_in_slot_a("hanging", "it may hang")
+        told = self.back_in_slot_a("hanging", "it hung, and the watchdog started the box again")
         self.assertEqual(told.count("this slot fails its trial"), 0)
+
+
+class AnUpdateWhoseRelayIsNeverReady(LeadsBack):
+    """Each of its tries takes five minutes."""
+    long = True
+
+    def test_it_leads_back_with_the_reason(self):
+        told = self.back_in_slot_a("mute", "the relay was not ready in time")
+        self.assertEqual(told.count("this slot fails its trial"), 3)
 
 
 class AGoodSlotThatIsDamagedLater(UpdateTest):
@@ -239,11 +267,13 @@ class AGoodSlotThatIsDamagedLater(UpdateTest):
         self.assertEqual(self.kernels(), ["postern-a.efi"])
         self.submit(self.machine, self.authority.ca_file, "from the other slot")
         self.assertIn(b"from the other slot", self.upstream.wait(1, 120)[-1].content)
+        # What runs is older, but what ran is not forgotten.
+        self.start_with(bundle("good"))
+        self.machine.wait_for("it is not newer than what this box runs or ran")
 
 
-class ARelayThatDoesNotRun(BoxTest):
+class ARelayInItsPlace(BoxTest):
     """On a box that has no other slot to go back to."""
-    long = True
 
     @classmethod
     def setUpClass(cls):
@@ -257,6 +287,22 @@ class ARelayThatDoesNotRun(BoxTest):
         disk.drop(self.files)
         return self.start_machine(disk)
 
+
+class ARelayThatIsNeverReady(ARelayInItsPlace):
+    long = True
+
+    def test_it_is_ended_and_started_again_and_the_notice_says_that_no_mail_is_taken(self):
+        machine = self.start_with("mute")
+        machine.wait_for("the relay does not become ready; it is ended and started again with more time", 900)
+        machine.wait_for("the relay ended by signal 9; started again in ")
+        machine.wait_until(lambda: holds(machine.disk, "POSTERN.TXT", "TROUBLE: no mail is taken, because the relay does not become"),
+                           "POSTERN.TXT says so")
+        machine.pull_the_plug()
+
+
+class ARelayThatDoesNotRun(ARelayInItsPlace):
+    long = True
+
     def test_one_that_hangs_is_ended_and_started_again(self):
         machine = self.start_with("stuck")
         machine.wait_for("the relay makes no progress; it is ended and started again")
@@ -265,7 +311,8 @@ class ARelayThatDoesNotRun(BoxTest):
 
     def test_one_that_ends_again_and_again_leads_to_safe_mode_and_a_new_configuration_out_of_it(self):
         machine = self.start_with("failing")
-        machine.wait_for("safe mode, no relay for 1800 s", 600)
+        # When the box has its first certificate it tries once more.
+        machine.wait_until(lambda: machine.console().count("safe mode, no relay for 1800 s") == 2, "safe mode", 900)
         machine.wait_until(lambda: holds(machine.disk, "POSTERN.TXT", "TROUBLE: no mail is taken"), "POSTERN.TXT says so")
         stick = Stick(self.scratch / "safe.img")
         stick.drop({"postern.toml": self.configuration_text(self.upstream, tls_files=False).encode()})

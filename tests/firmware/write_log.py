@@ -19,6 +19,7 @@ import struct
 SECTOR = 512
 MAGIC, VERSION = 0x6A736677736872, 1
 FLUSH = 1
+TRIES_A_CUT = 4
 CHUNK = 64 * 1024  # what holds only zeros is left out of a medium's file in such pieces
 
 
@@ -86,7 +87,8 @@ class WriteLog:
                 for sector in range(0, len(octets), SECTOR) if chance.random() < share]
 
     def cuts(self, count, seed, regions, begin=0, end=None):
-        """`count` different cuts in their order, between two sizes of the log, where something in the regions was on its way."""
+        """At most `count` cuts in their order, between two sizes of the log, where something in the regions was on its way; no
+        two leave the same writes on the medium."""
         def concerned(flush):
             return any(at < stop and start < at + len(octets)
                        for at, octets in self.pending(flush) for start, stop in regions)
@@ -99,11 +101,27 @@ class WriteLog:
         chance = random.Random(seed)
         chance.shuffle(places)
         by_chance, kinds = ("sectors", "first", "writes"), ("sectors", "none", "first", "sectors", "writes", "all")
-        made = []  # a place comes again, by another chance, where there are more cuts than places
-        for number in range(count):
+        made = {}  # a place comes again, by another chance, where there are more cuts than places
+        for number in range(TRIES_A_CUT * count):
             some = kinds if number < len(places) else by_chance
-            made.append(Cut(places[number % len(places)], some[number % len(some)], number))
-        return sorted(made, key=lambda cut: cut.flush)
+            cut = Cut(places[number % len(places)], some[number % len(some)], number)
+            made.setdefault(self._written(cut), cut)
+            if len(made) == count:
+                break
+        return sorted(made.values(), key=lambda cut: cut.flush)
+
+    def _written(self, cut):
+        """Names the writes that reach the medium: so many from the first on, and these sectors of those behind."""
+        chosen = {(at + sector, bytes(octets[sector:sector + SECTOR])) for at, octets in self.chosen(cut)
+                  for sector in range(0, len(octets), SECTOR)}
+        whole = self.flushes[cut.flush].writes
+        for at, octets in self.pending(cut.flush):
+            sectors = {(at + sector, bytes(octets[sector:sector + SECTOR])) for sector in range(0, len(octets), SECTOR)}
+            if not sectors <= chosen:
+                break
+            chosen -= sectors
+            whole += 1
+        return whole, frozenset(chosen)
 
 
 class Replay:

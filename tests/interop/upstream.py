@@ -74,7 +74,7 @@ class Disconnect(Exception):
 
 class Upstream:
     def __init__(self, directory, certificate, private_key, tls="starttls", port=0, user="relay@office.example",
-                 password="upstream secret", faults=(), capabilities=(), show=None):
+                 password="upstream secret", faults=(), capabilities=(), show=None, address="127.0.0.1"):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.tls, self.user, self.password = tls, user, password
@@ -87,13 +87,19 @@ class Upstream:
         self._show = show
         self._changed = threading.Condition()
         self._stopped = threading.Event()
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._context.load_cert_chain(certificate, private_key)
-        self._listener = socket.create_server(("127.0.0.1", port))
+        self.use_certificate(certificate, private_key)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, port), family=family)
         self.port = self._listener.getsockname()[1]
         self._sockets = set()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def use_certificate(self, certificate, private_key):
+        """For the connections that come."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate, private_key)
+        self._context = context
 
     def __enter__(self):
         return self
