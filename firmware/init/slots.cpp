@@ -191,9 +191,9 @@ bool mark_good(const std::string& efi_place, std::int64_t image_date) {
     say_errno("this slot's image could not be marked good", errno);
     return false;
   }
-  ::sync();
   raise_floor(image_date);
   static_cast<void>(take_reason(efi_place));
+  ::sync();
   return true;
 }
 
