@@ -10,12 +10,14 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <vector>
 
 #include "firmware/init/partition_table.hpp"
 #include "firmware/init/process.hpp"
+#include "firmware/init/superblock.hpp"
 #include "firmware/init/system.hpp"
 
 namespace postern::firmware {
@@ -88,6 +90,21 @@ void grow_file_system(const std::string& device) {
 constexpr int not_mended = 4;
 constexpr std::string_view torn_superblock = "checksum does not match superblock";  // its words
 
+bool mend_superblock_checksum(const std::string& device) {
+  const int fd = ::open(device.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return false;
+  std::array<std::uint8_t, superblock_bytes> superblock{};
+  bool done = ::pread(fd, superblock.data(), superblock.size(), superblock_at) ==
+              static_cast<ssize_t>(superblock.size());
+  const auto sum = done ? superblock_checksum(superblock) : std::nullopt;
+  done = sum &&
+         ::pwrite(fd, sum->data(), sum->size(), superblock_at + superblock_checksum_at) ==
+             static_cast<ssize_t>(sum->size()) &&
+         ::fsync(fd) == 0;
+  ::close(fd);
+  return done;
+}
+
 bool check_file_system(const std::string& device, const FeedWatchdog& feed) {
   std::string told;
   const auto check = [&](std::vector<std::string> words) {
@@ -104,6 +121,11 @@ bool check_file_system(const std::string& device, const FeedWatchdog& feed) {
   // way does not matter, as all of it is checked again.
   say("the data file system's superblock is torn; its copy is tried");
   static_cast<void>(check({"-y", "-b", superblock_copy, "-B", std::to_string(data_block_bytes)}));
+  if (check({"-f", "-p"})) return true;
+  // While the file system grows for the first time there is no copy, or one that is torn as well.
+  if (!told.contains(torn_superblock) || !mend_superblock_checksum(device)) return false;
+  say("the copy leads nowhere; the checksum is made anew, so that the journal can mend it");
+  static_cast<void>(check({"-y"}));
   return check({"-f", "-p"});
 }
 
