@@ -107,11 +107,13 @@ Box open_box(const FeedWatchdog& feed) {
   if (::mkdir(box_directory, 0700) != 0 && errno != EEXIST) say_errno(box_directory, errno);
   Box box;
   box.identity = read_identity();
+  const auto before = read_file(authority_file);
   std::string told;
   if (run_and_wait({program, "tls", "authority", "--authority", box_directory, "--label",
                     "Postern box " + box.identity, "--from", std::to_string(image_date())},
                    0, told, feed) == 0) {
     box.fingerprint = value_behind(told, "fingerprint:");
+    if (before && read_file(authority_file) != before) say(authority_is_new);
   } else {
     say("the box's authority could not be made:");
     say_lines(told);

@@ -37,6 +37,9 @@ void take_directories();
 void complete_configuration(const std::string& directory, const Box& box,
                             const std::string& address, const FeedWatchdog& feed);
 
+inline constexpr char authority_is_new[] =
+    "the authority's certificate is new: import POSTERN-CA.CRT at every device";
+
 struct Renewal {
   bool written = false;
   std::string problem;      // a sentence; empty when all is well

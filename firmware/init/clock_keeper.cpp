@@ -15,7 +15,7 @@ namespace postern::firmware {
 
 namespace {
 
-constexpr std::chrono::minutes note_every{10};
+constexpr std::chrono::minutes note_every{10}, note_again_after{1};
 constexpr char clock_file[] = "/data/clock";
 constexpr std::int64_t clock_ahead_seconds_max = 20LL * 365 * 86'400;  // no image runs for longer
 
@@ -49,10 +49,10 @@ std::vector<Ipv4> time_servers(const InterfaceSettings& settings) {
 void ClockNote::write_now_and_then() {
   const auto now = std::chrono::steady_clock::now();
   if (now < next_) return;
-  next_ = now + note_every;
   const bool written = replace_file(clock_file, std::to_string(::time(nullptr)) + "\n");
   const int error_number = errno;
   if (!written) say_errno("the clock could not be noted", error_number);
+  next_ = now + (written ? note_every : note_again_after);
   failures_ = written || error_number == ENOSPC ? 0 : failures_ + 1;
 }
 

@@ -25,7 +25,7 @@ constexpr std::uint16_t server_port = 67, client_port = 68;  // RFC 2131 section
 constexpr std::chrono::seconds wait_max{64};                 // RFC 2131 section 4.1
 // Asked again after half of it (RFC 2131 section 4.4.5). A router that was changed gives another
 // address or none; nobody shall wait a day for that, nor the network hear us every second.
-constexpr std::uint32_t lease_seconds_max = 3600, lease_seconds_min = 120;
+constexpr std::uint32_t lease_seconds_max = 3600, lease_seconds_min = 30;
 constexpr int messages_max = 64;  // at a time: who sends more shall not keep the box
 // What a server gives may be no address at all; the console is not to be filled with that.
 constexpr std::chrono::seconds giving_every{10};

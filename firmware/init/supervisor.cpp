@@ -424,7 +424,7 @@ class Supervisor {
     if (notice_.box.fingerprint != renewal.fingerprint) {
       notice_.box.fingerprint = renewal.fingerprint;
       tell_wanted_ = true;
-      say("the authority's certificate is new: import POSTERN-CA.CRT at every device");
+      say(authority_is_new);
     }
     if (!renewal.written) return;
     say("the certificate is new" +
@@ -437,7 +437,8 @@ class Supervisor {
     if (data_open_) clock_note_.write_now_and_then();
     if ((data_open_ && !clock_note_.medium_failed()) || Clock::now() - started_ < medium_patience)
       return;
-    say("the data partition cannot be written; the box starts again to have it checked");
+    say(std::string("the data partition cannot be ") + (data_open_ ? "written" : "opened") +
+        "; the box starts again to have it checked");
     restart_wanted_ = true;
   }
 

@@ -84,9 +84,12 @@ class BoxTest(unittest.TestCase):
             nonlocal server
             server = subprocess.Popen([*as_root, sys.executable, pathlib.Path(__file__).with_name("time_server.py")],
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            if server.stdout.readline().strip() == "ready":
-                return True
-            if "Address already in use" not in (told := server.stdout.read()):
+            told = ""
+            for line in server.stdout:
+                if line.strip() == "ready":
+                    return True
+                told += line
+            if "Address already in use" not in told:
                 raise AssertionError(f"the time server does not start: {told}")
             server.stdout.close()
             server.wait()

@@ -88,7 +88,8 @@ class TestOwnKeys(OperatorTest):
         self.generate()
         root, issued = self.scratch / "tls/authority.crt", (self.scratch / "tls/own.crt").read_bytes()
         root.unlink()
-        self.assertFalse(self.generate()["written"])
+        self.assertIn("authority.crt is missing", self.postern("tls", "generate", code=1).stderr)
+        self.assertFalse(self.generate("--label", "Postern authority")["written"])
         self.assertEqual((self.scratch / "tls/own.crt").read_bytes(), issued)
         subprocess.run(["openssl", "verify", "-CAfile", root, self.scratch / "tls/own.crt"], check=True, capture_output=True)
 

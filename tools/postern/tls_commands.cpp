@@ -23,6 +23,7 @@ namespace postern::tools {
 
 namespace {
 
+constexpr char new_label[] = "Postern authority";
 constexpr unsigned key_mode = 0600;
 constexpr unsigned certificate_mode = 0644;
 constexpr unsigned directory_mode = 0700;
@@ -95,7 +96,8 @@ Outcome<KeyAndCertificate> open_authority(const Files& files, const AuthorityOrd
   const WallTime from = order.from ? WallTime(std::chrono::seconds(*order.from)) : WallTime::max();
   if (!is_there(files.key)) {
     if (!is_there(files.certificate))
-      return keep_root(files, crypto::make_own_authority(order.label, now, from), nullptr);
+      return keep_root(
+          files, crypto::make_own_authority(order.label.value_or(new_label), now, from), nullptr);
     return stop(fmt::format("{} is there, and {} is missing", files.certificate, files.key),
                 "Put it back from a backup; or remove the other too, and import the new authority "
                 "at every device.");
@@ -103,8 +105,13 @@ Outcome<KeyAndCertificate> open_authority(const Files& files, const AuthorityOrd
   const auto key = read_secret_file(files.key, config::private_key_bytes_max);
   if (!key) return stop(key.error());
   // A power cut came between the two, or the certificate was lost.
-  if (!is_there(files.certificate))
-    return keep_root(files, crypto::make_own_authority(order.label, now, from, &*key), &*key);
+  if (!is_there(files.certificate)) {
+    if (order.label)
+      return keep_root(files, crypto::make_own_authority(*order.label, now, from, &*key), &*key);
+    return stop(fmt::format("{} is there, and {} is missing", files.key, files.certificate),
+                "Put it back from a backup; or have it made anew from the key: give --label with "
+                "the name that devices show for it.");
+  }
   auto read = read_pair(files);
   if (!read) return stop(read.error());
   if (crypto::lasts_another_year(*read, now)) return std::move(*read);
@@ -180,8 +187,8 @@ Outcome<> generate_certificate(const std::string& configuration_path,
     }
     tell_ownership(configuration_path, config::directory_of(own.key), *report);
   }
-  report->text += fmt::format("{}: {} for {}\n", keep ? "Kept" : "Written", own.certificate,
-                              fmt::join(*names, ", "));
+  report->text += fmt::format("{}: {}, which is for {}\n", keep ? "Kept" : "Written",
+                              own.certificate, fmt::join(*names, ", "));
   report->json["certificate_file"] = own.certificate;
   report->json["written"] = !keep;
   report->json["names"] = *names;

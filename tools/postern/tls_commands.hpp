@@ -4,8 +4,8 @@
 // Promise: what is there and good is kept, so that both can be run again and again; private keys
 // have mode 0600 in a directory of mode 0700 and are printed nowhere. An authority whose key is
 // missing is never replaced, because devices may have imported it; one whose certificate is
-// missing gets another with its key and the label given, one of ours that ends within a year one
-// with its key and name.
+// missing gets another with its key only where the name is given that devices know, one of ours
+// that ends within a year one with its key and name.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,9 @@
 namespace postern::tools {
 
 struct AuthorityOrder {
-  std::optional<std::string> directory;     // left out: tls beside the configuration file
-  std::string label = "Postern authority";  // what devices show
+  std::optional<std::string> directory;  // left out: tls beside the configuration file
+  std::optional<std::string>
+      label;  // what devices show; left out of a new one: "Postern authority"
   // Seconds since 1970; a new one is valid from then on, or from yesterday when that is earlier.
   std::optional<std::int64_t> from;
 };
