@@ -8,8 +8,7 @@ import subprocess
 
 import relay as relays
 from box import BoxTest, HOST_ADDRESS, UPSTREAM_PASSWORD, seconds_to_ready
-from authority import Authority
-from machine import MEGABYTE, Machine, Stick
+from machine import MEGABYTE, Stick
 
 PORTS = (465, 587)      # box.BoxTest.configuration_text
 IDLE_CLIENTS = 100
@@ -53,24 +52,6 @@ class ADroppedConfiguration(BoxTest):
         self.assertEqual((message.user, message.recipients[0][0]), ("relay@office.example", "anna@far.example"))
         self.assertEqual(message.tls_version, "TLSv1.3")
         self.assert_signed(message, self.records)
-
-    def test_no_mail_goes_to_an_upstream_with_a_certificate_of_another_authority(self):
-        impostor = Authority(self.scratch / "impostor")
-        self.upstream.use_certificate(*impostor.issue("upstream", [HOST_ADDRESS]))
-        self.addCleanup(self.upstream.use_certificate, *self.authority.issue("upstream", [HOST_ADDRESS]))
-        Machine.wait_until(lambda: not any(map(self.is_kept, self.upstream.connections)), "no session with the right one is kept")
-        before = len(self.upstream.connections)
-        self.submit(self.machine, self.authority.ca_file, "for an impostor")
-        Machine.wait_until(lambda: self.upstream.connections[before:], "the upstream is tried")
-        self.machine.wait_for("event=recipient-delayed")
-        commands = [line for connection in self.upstream.connections[before:] for _, line in connection]
-        self.assertIn("STARTTLS", commands)
-        self.assertFalse([line for line in commands if line.startswith(("AUTH", "MAIL"))], commands)
-
-    @staticmethod
-    def is_kept(connection):
-        commands = [line for _, line in connection]
-        return any(line.startswith("MAIL") for line in commands) and commands[-1] != "QUIT"
 
     def test_a_wrong_password_and_no_password_send_nothing(self):
         with self.assertRaises(smtplib.SMTPAuthenticationError):

@@ -12,7 +12,7 @@ KERNEL_REFUSED = r"Error loading \EFI\Linux\postern-a+2-1.efi: Access denied"
 BOOT_LOADER = "EFI/BOOT/BOOTX64.EFI"
 BOOT_LOADER_REFUSED = 'BdsDxe: failed to load Boot0001 "UEFI Misc Device"'
 NEVER = "Linux version"
-OTHER_WAYS_SECONDS = 20  # in which the firmware or the boot loader would have found another way to start it
+OTHER_WAYS_SECONDS = 10  # in which the firmware or the boot loader would have found another way to start it
 
 
 class SecureBootTest(BoxTest):
