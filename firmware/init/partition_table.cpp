@@ -47,11 +47,11 @@ bool sound(std::span<const std::uint8_t> front) {
 
 }  // namespace
 
-std::uint32_t crc32(std::span<const std::uint8_t> bytes) {
+std::uint32_t crc32(std::span<const std::uint8_t> bytes, std::uint32_t polynomial) {
   std::uint32_t sum = 0xFFFFFFFF;
   for (const std::uint8_t byte : bytes) {
     sum ^= byte;
-    for (int bit = 0; bit < 8; ++bit) sum = (sum >> 1) ^ ((sum & 1U) != 0 ? 0xEDB88320U : 0U);
+    for (int bit = 0; bit < 8; ++bit) sum = (sum >> 1) ^ ((sum & 1U) != 0 ? polynomial : 0U);
   }
   return ~sum;
 }

@@ -25,7 +25,11 @@ struct GrownTable {
   std::uint32_t partition_number = 0;  // from 1
 };
 
-[[nodiscard]] std::uint32_t crc32(std::span<const std::uint8_t> bytes);
+inline constexpr std::uint32_t gpt_polynomial = 0xEDB8'8320;  // each bit-reversed
+inline constexpr std::uint32_t castagnoli_polynomial =
+    0x82F6'3B78;  // CRC-32C, RFC 3720 appendix B.4
+[[nodiscard]] std::uint32_t crc32(std::span<const std::uint8_t> bytes,
+                                  std::uint32_t polynomial = gpt_polynomial);
 
 // `front`: the medium's first 34 sectors. Nothing: no sound table, or nothing to grow.
 [[nodiscard]] std::optional<GrownTable> grow_last_partition(std::span<const std::uint8_t> front,

@@ -1,6 +1,8 @@
 // CRC-32C over a superblock; see the header.
 #include "firmware/init/superblock.hpp"
 
+#include "firmware/init/partition_table.hpp"
+
 namespace postern::firmware {
 
 namespace {
@@ -8,7 +10,6 @@ namespace {
 // Of the kernel's fs/ext4/ext4.h, struct ext4_super_block.
 constexpr std::size_t magic_at = 0x38, checksum_kind_at = 0x175;
 constexpr std::uint8_t crc32c_kind = 1;
-constexpr std::uint32_t polynomial = 0x82F6'3B78;  // RFC 3720 appendix B.4, reflected
 
 }  // namespace
 
@@ -18,11 +19,8 @@ std::optional<std::array<std::uint8_t, 4>> superblock_checksum(
       superblock[checksum_kind_at] != crc32c_kind) {
     return std::nullopt;
   }
-  std::uint32_t sum = ~std::uint32_t{0};
-  for (const std::uint8_t octet : superblock.first(superblock_checksum_at)) {
-    sum ^= octet;
-    for (int bit = 0; bit < 8; ++bit) sum = (sum >> 1) ^ ((sum & 1) != 0 ? polynomial : 0);
-  }
+  // ext4 keeps it without the inversion at the end.
+  const std::uint32_t sum = ~crc32(superblock.first(superblock_checksum_at), castagnoli_polynomial);
   return std::array{static_cast<std::uint8_t>(sum), static_cast<std::uint8_t>(sum >> 8),
                     static_cast<std::uint8_t>(sum >> 16), static_cast<std::uint8_t>(sum >> 24)};
 }

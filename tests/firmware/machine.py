@@ -317,10 +317,6 @@ class Machine:
         self._process = None
         self._scratch.cleanup()
 
-    def restart(self):
-        self.pull_the_plug()
-        self.start()
-
     def plug_network(self):
         """On a Raspberry Pi, each time that U-Boot is through: the emulated USB does not tell Linux of what U-Boot found there."""
         self.wait_for("EFI stub: Exiting boot services")

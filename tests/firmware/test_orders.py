@@ -135,8 +135,8 @@ class ADataPartition(BoxTest):
     def test_what_cannot_be_erased_is_named(self):
         kept = "/config/secrets/provider"
         data = self.disk.data_partition(self.scratch / "data.img")
-        subprocess.run(["/sbin/debugfs", "-w", "-R", f"set_inode_field {kept} flags 0x80010", data], capture_output=True,
-                              check=True)  # immutable, in extents
+        subprocess.run(["/sbin/debugfs", "-w", "-R", f"set_inode_field {kept} flags 0x80010", data],  # immutable, in extents
+                       capture_output=True, check=True)
         self.disk.replace_data_partition(data)
         name = re.search(r"box ([0-9a-f]{16})", self.disk.efi_file("POSTERN.TXT").decode())[1]
         self.disk.drop({ORDERS["ERASE"]: name.encode()})

@@ -19,8 +19,8 @@ namespace postern::tools {
 
 struct AuthorityOrder {
   std::optional<std::string> directory;  // left out: tls beside the configuration file
-  std::optional<std::string>
-      label;  // what devices show; left out of a new one: "Postern authority"
+  // What devices show; left out of a new one: "Postern authority".
+  std::optional<std::string> label;
   // Seconds since 1970; a new one is valid from then on, or from yesterday when that is earlier.
   std::optional<std::int64_t> from;
 };
