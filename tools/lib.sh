@@ -40,6 +40,31 @@ as_root() {
   fi
 }
 
+# A mirror that has gone silent keeps apt waiting for an hour and more: each of its addresses and files is tried in turn.
+mirror_seconds_max=300  # one attempt; what it fetched is kept, so that the next goes on from there
+mirror_attempts_max=4   # a slow line has 20 minutes in all
+mirror_is_silent=124    # what timeout returns when it had to stop its command
+
+# answered WHAT [as_root] COMMAND...: as quietly, for a command that asks a mirror: one without an end is stopped and asked
+# again. Only silence is asked again: an error is an answer. Returns $mirror_is_silent when nothing helped.
+# Sharp edge: not for a command that may not be stopped midway.
+answered() {
+  local what=$1 prefix=() attempt status
+  shift
+  if [ "$1" = as_root ]; then
+    prefix=(as_root)
+    shift
+  fi
+  for ((attempt = 1; attempt <= mirror_attempts_max; attempt++)); do
+    status=0
+    quietly "$what, attempt $attempt of $mirror_attempts_max," \
+      "${prefix[@]}" timeout --foreground --kill-after=10 "$mirror_seconds_max" "$@" || status=$?
+    [ "$status" -ne 137 ] || status=$mirror_is_silent  # it did not even end when it was asked to
+    [ "$status" -eq "$mirror_is_silent" ] || break
+  done
+  return "$status"
+}
+
 # configure_and_build PRESET [TARGET...]: two compilers at once at most, as each may take a gigabyte.
 configure_and_build() {
   local preset=$1 jobs

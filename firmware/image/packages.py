@@ -19,6 +19,11 @@ ROLES = ("tools", "libraries", "target")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 APT_HELPER = "/usr/lib/apt/apt-helper"
 
+# As answered() in tools/lib.sh: a mirror that has gone silent keeps apt waiting for an hour and more.
+MIRROR_SECONDS_MAX = 300
+MIRROR_ATTEMPTS_MAX = 4
+STOPPED = (124, 137)  # what timeout returns when it had to stop its command, and when it had to kill it
+
 
 class PackageError(Exception):
     """Told to the caller of firmware/build as it is."""
@@ -27,6 +32,21 @@ class PackageError(Exception):
 def run(*command, **settings):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False,
                           stdin=subprocess.DEVNULL, **settings)
+    return finished(command, done)
+
+
+def asked(*command):
+    """The finished run of a command that asks a mirror: one without an end is stopped and asked again."""
+    for _ in range(MIRROR_ATTEMPTS_MAX):
+        done = subprocess.run(["timeout", "--kill-after=10", str(MIRROR_SECONDS_MAX), *map(str, command)], capture_output=True,
+                              text=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode not in STOPPED:
+            return done
+    raise PackageError(f"this machine's mirror did not answer: tried {MIRROR_ATTEMPTS_MAX} times for {MIRROR_SECONDS_MAX} s; "
+                       "look at its network")
+
+
+def finished(command, done):
     if done.returncode != 0:
         raise PackageError(f"{' '.join(str(word) for word in command[:6])} … failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -76,7 +96,8 @@ class Archive:
         return run(program, *self.options, *words)
 
     def update(self):
-        self.apt("apt-get", "update")
+        command = ("apt-get", *self.options, "update")
+        finished(command, asked(*command))
 
     def resolve(self, recipe):
         """The packages of the recipe's roles as a sorted list."""
@@ -148,8 +169,7 @@ class Archive:
         words = []
         for package in packages:
             words += [base + package.path, str(files[package].with_suffix(".part")), f"SHA256:{package.sha256}"]
-        done = subprocess.run([APT_HELPER, *self.options, "download-file", *words], capture_output=True, check=False,
-                              stdin=subprocess.DEVNULL)
+        done = asked(APT_HELPER, *self.options, "download-file", *words)
         for package in packages:
             part = files[package].with_suffix(".part")
             if part.exists() and hashlib.sha256(part.read_bytes()).hexdigest() == package.sha256:

@@ -1,10 +1,15 @@
 """What firmware/build makes: the same again from its lock, an SBOM, licences; and a lock whose package is gone."""
 
+import contextlib
 import hashlib
 import json
+import pathlib
 import re
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 import unittest
 
 import box
@@ -92,6 +97,39 @@ class ALock(unittest.TestCase):
         lock.write_text("tools all hello\n")
         with self.assertRaisesRegex(AssertionError, r"broken\.lock:1: not 'role architecture name version sha256 path'"):
             build_image("amd64", "--lock", lock, "--directory", image_builder.keys() / "broken")
+
+
+class AMirrorThatIsSilent(unittest.TestCase):
+    def setUp(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(self.listener.close)
+        for name, value in (("MIRROR_SECONDS_MAX", 1), ("MIRROR_ATTEMPTS_MAX", 2)):
+            self.addCleanup(setattr, packages, name, getattr(packages, name))
+            setattr(packages, name, value)
+
+    def test_it_is_asked_again_and_then_told(self):
+        """Its host answers the connection and nothing else: apt alone goes on for many minutes."""
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = packages.Archive(scratch, "trixie", "amd64")
+            port = self.listener.getsockname()[1]
+            archive.mirrors = [(f"http://127.0.0.1:{port}/debian", "trixie")]
+            (pathlib.Path(scratch) / "debian.sources").write_text(
+                f"Types: deb\nURIs: {archive.mirrors[0][0]}\nSuites: trixie\nComponents: main\nSigned-By: {packages.KEYRING}\n")
+            begun = time.monotonic()
+            with self.assertRaisesRegex(packages.PackageError, "mirror did not answer: tried 2 times for 1 s"):
+                archive.update()
+            package = packages.Package("tools", "all", "hello", "1", "5" * 64, "/pool/hello_1_all.deb")
+            with self.assertRaisesRegex(packages.PackageError, "mirror did not answer: tried 2 times for 1 s"):
+                archive.fetch([package], pathlib.Path(scratch) / "packages")
+            self.assertLess(time.monotonic() - begun, 20)
+        asked = []
+        self.listener.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                asked.append(self.listener.accept()[0])
+        for each in asked:
+            each.close()
+        self.assertGreaterEqual(len(asked), 4)
 
 
 def identifiers(expression):
