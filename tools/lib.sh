@@ -41,8 +41,9 @@ as_root() {
 }
 
 # A mirror that has gone silent keeps apt waiting for an hour and more: each of its addresses and files is tried in turn.
-mirror_seconds_max=300  # one attempt; what it fetched is kept, so that the next goes on from there
-mirror_attempts_max=4   # a slow line has 20 minutes in all
+mirror_seconds_max=300  # one attempt; whole files are kept for the next one, so it is each file that must fit into it
+mirror_attempts_max=4   # a slow line has 20 minutes
+mirror_kill_seconds=10  # for a command that does not end when it is asked to
 mirror_is_silent=124    # what timeout returns when it had to stop its command
 
 # answered WHAT [as_root] COMMAND...: as quietly, for a command that asks a mirror: one without an end is stopped and asked
@@ -58,8 +59,8 @@ answered() {
   for ((attempt = 1; attempt <= mirror_attempts_max; attempt++)); do
     status=0
     quietly "$what, attempt $attempt of $mirror_attempts_max," \
-      "${prefix[@]}" timeout --foreground --kill-after=10 "$mirror_seconds_max" "$@" || status=$?
-    [ "$status" -ne 137 ] || status=$mirror_is_silent  # it did not even end when it was asked to
+      "${prefix[@]}" timeout --foreground --kill-after="$mirror_kill_seconds" "$mirror_seconds_max" "$@" || status=$?
+    [ "$status" -ne 137 ] || status=$mirror_is_silent  # timeout had to kill it
     [ "$status" -eq "$mirror_is_silent" ] || break
   done
   return "$status"

@@ -22,7 +22,7 @@ APT_HELPER = "/usr/lib/apt/apt-helper"
 # As answered() in tools/lib.sh: a mirror that has gone silent keeps apt waiting for an hour and more.
 MIRROR_SECONDS_MAX = 300
 MIRROR_ATTEMPTS_MAX = 4
-STOPPED = (124, 137)  # what timeout returns when it had to stop its command, and when it had to kill it
+STOPPED = (124, -9)  # timeout stopped its command; it had to kill it, and with it itself
 
 
 class PackageError(Exception):
@@ -42,7 +42,7 @@ def asked(*command):
                               text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode not in STOPPED:
             return done
-    raise PackageError(f"this machine's mirror did not answer: tried {MIRROR_ATTEMPTS_MAX} times for {MIRROR_SECONDS_MAX} s; "
+    raise PackageError(f"this machine's mirror did not answer in time: tried {MIRROR_ATTEMPTS_MAX} times for {MIRROR_SECONDS_MAX} s; "
                        "look at its network")
 
 
@@ -142,10 +142,15 @@ class Archive:
         files = {package: cache / f"{package.sha256}.deb" for package in packages}
         missing = sorted({(package.path, package.sha256): package for package, file in files.items()
                           if not file.exists()}.values())
-        bases = sorted({address for address, _ in self.mirrors})
-        for base in bases:
-            self._fetch_from(base, [package for package in missing if not files[package].exists()], files)
+        silent = None
+        for base in sorted({address for address, _ in self.mirrors}):
+            try:
+                self._fetch_from(base, [package for package in missing if not files[package].exists()], files)
+            except PackageError as error:
+                silent = error
         gone = [package for package in missing if not files[package].exists()]
+        if gone and silent:
+            raise silent
         if gone:
             raise PackageError("gone from this machine's mirrors: " + ", ".join(
                 f"{package.name} {package.version} ({package.architecture})" for package in gone)
@@ -169,14 +174,15 @@ class Archive:
         words = []
         for package in packages:
             words += [base + package.path, str(files[package].with_suffix(".part")), f"SHA256:{package.sha256}"]
-        done = asked(APT_HELPER, *self.options, "download-file", *words)
-        for package in packages:
-            part = files[package].with_suffix(".part")
-            if part.exists() and hashlib.sha256(part.read_bytes()).hexdigest() == package.sha256:
-                part.replace(files[package])
-            else:
-                part.unlink(missing_ok=True)
-        return done.returncode == 0
+        try:
+            return asked(APT_HELPER, *self.options, "download-file", *words).returncode == 0
+        finally:
+            for package in packages:
+                part = files[package].with_suffix(".part")
+                if part.exists() and hashlib.sha256(part.read_bytes()).hexdigest() == package.sha256:
+                    part.replace(files[package])
+                else:
+                    part.unlink(missing_ok=True)
 
 
 def write_lock(file, packages):

@@ -387,6 +387,7 @@ class Machine:
         place = pathlib.Path(self._scratch.name) / "qmp"
         self.wait_until(place.exists, "the emulator can be talked to")
         with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(SECONDS_MAX)
             connection.connect(str(place))
             lines = connection.makefile("rw")
             json.loads(lines.readline())

@@ -103,7 +103,7 @@ class AMirrorThatIsSilent(unittest.TestCase):
     def setUp(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(self.listener.close)
-        for name, value in (("MIRROR_SECONDS_MAX", 1), ("MIRROR_ATTEMPTS_MAX", 2)):
+        for name, value in (("MIRROR_SECONDS_MAX", 3), ("MIRROR_ATTEMPTS_MAX", 2)):
             self.addCleanup(setattr, packages, name, getattr(packages, name))
             setattr(packages, name, value)
 
@@ -111,17 +111,18 @@ class AMirrorThatIsSilent(unittest.TestCase):
         """Its host answers the connection and nothing else: apt alone goes on for many minutes."""
         with tempfile.TemporaryDirectory() as scratch:
             archive = packages.Archive(scratch, "trixie", "amd64")
+            archive.options += ["-o", "Acquire::http::Proxy=DIRECT"]
             port = self.listener.getsockname()[1]
             archive.mirrors = [(f"http://127.0.0.1:{port}/debian", "trixie")]
             (pathlib.Path(scratch) / "debian.sources").write_text(
                 f"Types: deb\nURIs: {archive.mirrors[0][0]}\nSuites: trixie\nComponents: main\nSigned-By: {packages.KEYRING}\n")
             begun = time.monotonic()
-            with self.assertRaisesRegex(packages.PackageError, "mirror did not answer: tried 2 times for 1 s"):
+            with self.assertRaisesRegex(packages.PackageError, "mirror did not answer in time: tried 2 times for 3 s"):
                 archive.update()
             package = packages.Package("tools", "all", "hello", "1", "5" * 64, "/pool/hello_1_all.deb")
-            with self.assertRaisesRegex(packages.PackageError, "mirror did not answer: tried 2 times for 1 s"):
+            with self.assertRaisesRegex(packages.PackageError, "mirror did not answer in time: tried 2 times for 3 s"):
                 archive.fetch([package], pathlib.Path(scratch) / "packages")
-            self.assertLess(time.monotonic() - begun, 20)
+            self.assertLess(time.monotonic() - begun, 60)
         asked = []
         self.listener.settimeout(0)
         with contextlib.suppress(BlockingIOError):

@@ -217,6 +217,7 @@ class NextHops(DeliveryTest):
             table = upstream_table(listener.getsockname()[1], self.authority.ca_file)
             with Relay(self.scratch / "relay", self.authority, [table]) as relay:
                 relay.submit(simple_message().encode())
+                listener.settimeout(60)
                 connection, _ = listener.accept()
                 connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
                 connection.close()
