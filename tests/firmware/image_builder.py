@@ -34,24 +34,24 @@ def owner_options():
     return ["--secure-boot-key", keys() / "owner.key", "--secure-boot-certificate", f"{SNAKEOIL}.pem"]
 
 
-def as_root(*command):
-    return build(*([] if os.geteuid() == 0 else ["sudo", "-n"]), *command)
+def as_root(*command, **settings):
+    return build(*([] if os.geteuid() == 0 else ["sudo", "-n"]), *command, **settings)
 
 
-def build(*command):
+def build(*command, **settings):
     done = subprocess.run([*map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=BUILD_SECONDS_MAX, check=False)
+                          stderr=subprocess.STDOUT, text=True, timeout=BUILD_SECONDS_MAX, check=False, **settings)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}\n{done.stdout}")
     return done.stdout
 
 
-def build_image(architecture, *options):
+def build_image(architecture, *options, **settings):
     """(the image's file, {part: megabytes}, the seconds it took)"""
     begun = time.monotonic()
     owner = owner_options() if architecture == "amd64" else []
     *lines, file = as_root(FIRMWARE / "build", "--arch", architecture, "--release-key", keys() / "release.pub", *owner,
-                           *options).strip().splitlines()
+                           *options, **settings).strip().splitlines()
     sizes = {words[0]: float(words[1]) for words in map(str.split, lines)}
     return pathlib.Path(file), sizes, time.monotonic() - begun
 

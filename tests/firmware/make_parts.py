@@ -15,6 +15,7 @@ KEY when there is one. The kinds:
 """
 
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -82,6 +83,7 @@ def make(facts, kind, release_key, owner, parts):
 
 def main():
     kind, source, target, seconds, release_key, *owner = sys.argv[1:]
+    os.umask(0o022)  # as firmware/build
     facts = json.loads((pathlib.Path(source) / "facts.json").read_text())
     facts["built"] += int(seconds)
     parts = pathlib.Path(target)

@@ -43,6 +43,10 @@ class AnImageForArm64(OnArm64, test_build.AnImage):
     pass
 
 
+class AnImageMadeAfreshForArm64(OnArm64, test_build.AnImageMadeAfresh):
+    pass
+
+
 class WhatItHoldsOnArm64(OnArm64, test_build.WhatItHolds):
     binding = test_build.BINDING | {"u-boot-rpi": "GPL-2.0-only"}
     of_another_machine = set()
