@@ -4,7 +4,7 @@ A lock is a text file, a line a package: role, architecture, name, version, SHA-
 mirror: those come from the machine's apt configuration, with this recipe's suite in place of the machine's own.
 
 Promise: whatever is returned has the SHA-256 that the signed index, or the lock, names. Sharp edge: superseded packages
-vanish from mirrors; the cache under build/firmware/packages keeps what was fetched once, and a missing one is named.
+vanish from mirrors, and only one that a mirror says it has not is told as gone; the cache under build/firmware/packages keeps what was fetched once, and a missing one is named.
 """
 
 import collections
@@ -22,6 +22,7 @@ APT_HELPER = "/usr/lib/apt/apt-helper"
 # As answered() in tools/lib.sh: a mirror that has gone silent keeps apt waiting for an hour and more.
 MIRROR_SECONDS_MAX = 300
 MIRROR_ATTEMPTS_MAX = 4
+NOT_THERE = re.compile(r"404 +Not Found|File not found")  # what apt says when the mirror says that it has no such file
 STOPPED = (124, -9)  # timeout stopped its command; it had to kill it, and with it itself
 
 
@@ -142,15 +143,15 @@ class Archive:
         files = {package: cache / f"{package.sha256}.deb" for package in packages}
         missing = sorted({(package.path, package.sha256): package for package, file in files.items()
                           if not file.exists()}.values())
-        silent = None
+        trouble = None
         for base in sorted({address for address, _ in self.mirrors}):
             try:
                 self._fetch_from(base, [package for package in missing if not files[package].exists()], files)
             except PackageError as error:
-                silent = error
+                trouble = error
         gone = [package for package in missing if not files[package].exists()]
-        if gone and silent:
-            raise silent
+        if gone and trouble:
+            raise trouble
         if gone:
             raise PackageError("gone from this machine's mirrors: " + ", ".join(
                 f"{package.name} {package.version} ({package.architecture})" for package in gone)
@@ -165,17 +166,21 @@ class Archive:
         """What this mirror has; a call for many, and when that fails one by one, so that one gone stops no other."""
         for start in range(0, len(packages), 50):
             some = packages[start:start + 50]
-            if not self._download(base, some, files):
-                for package in some:
-                    if not files[package].exists():
-                        self._download(base, [package], files)
+            if self._download(base, some, files).returncode == 0:
+                continue
+            for package in some:
+                if files[package].exists():
+                    continue
+                done = self._download(base, [package], files)
+                if done.returncode != 0 and not NOT_THERE.search(done.stdout + done.stderr):
+                    raise PackageError(f"{package.name} {package.version} could not be fetched:\n{done.stdout}{done.stderr}")
 
     def _download(self, base, packages, files):
         words = []
         for package in packages:
             words += [base + package.path, str(files[package].with_suffix(".part")), f"SHA256:{package.sha256}"]
         try:
-            return asked(APT_HELPER, *self.options, "download-file", *words).returncode == 0
+            return asked(APT_HELPER, *self.options, "download-file", *words)
         finally:
             for package in packages:
                 part = files[package].with_suffix(".part")
