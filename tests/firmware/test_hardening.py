@@ -126,14 +126,18 @@ class AProgramInTheRelaysPlace(box.BoxTest):
         self.assertEqual(self.behind("/sys/module/module/parameters/sig_enforce"), ["Y"])
 
     def test_nothing_listens_but_the_relay(self):
-        """Which is not there: there is no socket at all but those that the box asks the time by."""
-        self.assertFalse([line for line in self.behind("socket") if "cannot be read" in line])
-        for kind, _, local, remote, state, *_ in map(str.split, self.behind("socket")):
-            self.assertIn(kind, ("tcp", "tcp6", "udp"))
-            if kind == "udp":
-                self.assertRegex(remote, ":007B$", f"{kind} {local}")  # connected to port 123: takes nothing from others
-            else:
-                self.assertNotEqual(state, "0A", f"{kind} {local}")
+        """Which is not there: no socket but the program's own, those that the box asks the time by, and while it has no
+        address the one that DHCP's answers come to (port 68)."""
+        for word, asks_for_an_address in (("early", True), ("socket", False)):
+            self.assertFalse([line for line in self.behind(word) if "cannot be read" in line])
+            listening = set()
+            for kind, _, local, remote, state, *_ in map(str.split, self.behind(word)):
+                self.assertIn(kind, ("tcp", "tcp6", "udp"))
+                if kind != "udp":
+                    listening |= {local} if state == "0A" else set()
+                elif not (asks_for_an_address and local == "00000000:0044"):
+                    self.assertRegex(remote, ":007B$", f"{kind} {local}")  # connected to port 123: takes nothing from others
+            self.assertEqual(listening, {"00000000:024B"})
 
     def test_it_can_write_where_its_data_is_and_nowhere_else(self):
         configuration = {f"/data/config/{name}" for name in (*self.files, "tls/own.crt", "tls/own.key")}
