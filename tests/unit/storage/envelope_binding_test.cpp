@@ -56,5 +56,24 @@ TEST(EnvelopeBinding, IsTheSameWhateverBecameOfTheMessage) {
   EXPECT_EQ(envelope_binding(*loaded), envelope_binding(message));
 }
 
+// Octet by octet: the release before opens with it what this one takes.
+TEST(EnvelopeBinding, IsWrittenAsEveryReleaseReadsIt) {
+  StoredRecipient recipient;
+  recipient.index = 1;
+  recipient.address = "a@b";
+  recipient.parameters = "NOTIFY=NEVER";
+  constexpr char expected[] =
+      "\7\0\0\0\0\0\0\0scanner"
+      "\3\0\0\0\0\0\0\0s@o"
+      "\11\0\0\0\0\0\0\0BODY=7BIT"
+      "\1\0\0\0\0\0\0\0"
+      "\1\0\0\0\0\0\0\0"
+      "\3\0\0\0\0\0\0\0a@b"
+      "\14\0\0\0\0\0\0\0NOTIFY=NEVER";
+  const Bytes bound =
+      envelope_binding("scanner", {.reverse_path = "s@o", .parameters = "BODY=7BIT"}, {recipient});
+  EXPECT_EQ(as_text(bound), std::string_view(expected, sizeof expected - 1));
+}
+
 }  // namespace
 }  // namespace postern::storage
