@@ -1,6 +1,7 @@
 """The daemon as a whole: what stops its start, and what a reload can and cannot change while it runs."""
 
 import contextlib
+import ctypes
 import datetime
 import json
 import os
@@ -8,12 +9,15 @@ import re
 import socket
 import sqlite3
 import subprocess
+import time
 import unittest.mock
 
 from relay import OWNER, program
 from support import InteropTest, simple_message
 
 START_SECONDS_MAX = 60
+PTRACE_ATTACH, PTRACE_DETACH = 16, 17  # sys/ptrace.h
+WALL = 0x40000000                      # sys/wait.h, __WALL: for a thread that is not our child
 
 
 class ServiceLife(InteropTest):
@@ -111,3 +115,54 @@ class ServiceLife(InteropTest):
             begun = len(relay.log())
             relay.postern("reload")
             self.assertNotIn("event=certificate-expires", relay.log()[begun:])
+
+
+@contextlib.contextmanager
+def stalled(thread):
+    """One thread of a child of ours stands still."""
+    library = ctypes.CDLL(None, use_errno=True)
+
+    def trace(request):
+        if library.ptrace(request, thread, None, None) != 0:
+            raise OSError(ctypes.get_errno(), f"ptrace {request} of thread {thread}")
+
+    trace(PTRACE_ATTACH)
+    os.waitpid(thread, WALL)
+    try:
+        yield
+    finally:
+        trace(PTRACE_DETACH)
+
+
+class AStalledThread(InteropTest):
+    """Not with the thread sanitizer, which has a thread of its own that feeds nothing."""
+
+    def test_whichever_it_is_the_supervisors_watchdog_is_fed_no_more(self):
+        relay = self.relay_to(self.start_upstream())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+            supervisor.bind(str(relay.directory / "notify"))
+            variables = {"NOTIFY_SOCKET": str(relay.directory / "notify"), "WATCHDOG_USEC": "1000000"}  # fed four times a second
+            with unittest.mock.patch.dict(os.environ, variables), relay:
+                threads = [int(name) for name in os.listdir(f"/proc/{relay.pid}/task")]
+                self.assertGreaterEqual(len(threads), 4, "the first, storage, delivery, workers")
+                for thread in threads:
+                    supervisor.settimeout(START_SECONDS_MAX)
+                    self.wait_for_food(supervisor)
+                    with stalled(thread):
+                        time.sleep(0.5)  # what was answered before is told yet
+                        self.drain(supervisor)
+                        supervisor.settimeout(1)
+                        with self.assertRaises(TimeoutError, msg=f"thread {threads.index(thread)} of {len(threads)}"):
+                            supervisor.recv(256)
+
+    @staticmethod
+    def wait_for_food(supervisor):
+        while supervisor.recv(256) != b"WATCHDOG=1":
+            pass
+
+    @staticmethod
+    def drain(supervisor):
+        supervisor.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                supervisor.recv(256)
