@@ -25,7 +25,7 @@ import packages
 import sbom
 
 IMAGE_XZ_MEGABYTES_MAX = 32
-GONE = "tools all hello 1:0.1-1 " + "5" * 64 + " /pool/main/h/hello/hello_0.1-1_all.deb"
+GONE = "tools all hello 1:0.1-1 " + "5" * 64 + " pool/main/h/hello/hello_0.1-1_all.deb"
 BINDING = {"linux-image": "GPL-2.0-only WITH Linux-syscall-note", "e2fsck-static": "GPL-2.0-only AND LGPL-2.1-or-later",
            "systemd-boot-efi": "LGPL-2.1-or-later", "libc6-dev": "LGPL-2.1-or-later", "ca-certificates": "MPL-2.0"}
 
@@ -107,13 +107,13 @@ class ALock(unittest.TestCase):
 class AMirror(unittest.TestCase):
     """On this machine; another one's answers are not to be had on demand."""
 
-    package = packages.Package("tools", "all", "hello", "1", "5" * 64, "/pool/hello_1_all.deb")
+    package = packages.Package("tools", "all", "hello", "1", "5" * 64, "pool/hello_1_all.deb")
 
     def archive_at(self, port):
         scratch = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         archive = packages.Archive(scratch, "trixie", "amd64")
         archive.options += ["-o", "Acquire::http::Proxy=DIRECT", "-o", "Acquire::Retries=0"]
-        archive.mirrors = [(f"http://127.0.0.1:{port}/debian", "trixie")]
+        archive.mirrors = [(f"http://127.0.0.1:{port}/debian/", "trixie")]
         (scratch / "debian.sources").write_text(
             f"Types: deb\nURIs: {archive.mirrors[0][0]}\nSuites: trixie\nComponents: main\nSigned-By: {packages.KEYRING}\n")
         return archive, scratch / "packages"
