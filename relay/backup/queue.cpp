@@ -9,6 +9,7 @@
 
 #include "relay/base/assert.hpp"
 #include "storage/snapshot.hpp"
+#include "storage/spool_files.hpp"
 #include "storage/state_directory.hpp"
 
 namespace postern::backup {
@@ -42,6 +43,10 @@ Result<std::optional<std::uint64_t>> count_messages(const std::string& state_dir
 
 Result<FileDescriptor> lock_state(const std::string& state_directory) {
   return storage::lock_state_directory(state_directory);
+}
+
+bool is_in_use(const std::string& state_directory) {
+  return storage::SpoolFiles().is_locked(state_directory + "/lock");
 }
 
 Result<> QueueSnapshot::open(const std::string& folder) {

@@ -17,6 +17,9 @@ namespace postern::backup {
 // busy: a relay runs there.
 [[nodiscard]] Result<FileDescriptor> lock_state(const std::string& state_directory);
 
+// Whether a relay runs there, as far as who asks may look; nothing is changed.
+[[nodiscard]] bool is_in_use(const std::string& state_directory);
+
 // Root becomes the directory's owner while this lives: what is made there is then the relay's, so
 // that the relay can sweep it when this command is killed, and no trick with links there gains
 // anything.

@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "relay/backup/queue.hpp"
 #include "relay/config/configuration.hpp"
 #include "relay/config/file_source.hpp"
 #include "relay/net/local_socket.hpp"
@@ -49,6 +50,12 @@ Asked ask(const std::string& configuration_path, const control::Request& request
                    fmt::format("Run the command as root{}.", owner_words(where->control_socket)))};
     }
     if (line.error().kind != ErrorKind::not_found) return {stop(line.error())};
+    // Else a user who was removed would be taken for gone, and the relay still let it in.
+    if (backup::is_in_use(where->state_directory)) {
+      return {stop("a relay has this queue, but does not listen there: " + line.error().text(),
+                   "Wait until it has started, or restart it if [server] control_socket was "
+                   "changed since then.")};
+    }
     return {
         stop(line.error().text(),
              fmt::format("Start posternd with --config {}, or by the service manager that runs it.",
