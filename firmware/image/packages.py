@@ -9,6 +9,7 @@ vanish from mirrors, and only one that a mirror says it has not is told as gone;
 
 import collections
 import hashlib
+import os
 import pathlib
 import re
 import subprocess
@@ -40,7 +41,7 @@ def asked(*command):
     """The finished run of a command that asks a mirror: one without an end is stopped and asked again."""
     for _ in range(MIRROR_ATTEMPTS_MAX):
         done = subprocess.run(["timeout", "--kill-after=10", str(MIRROR_SECONDS_MAX), *map(str, command)], capture_output=True,
-                              text=True, check=False, stdin=subprocess.DEVNULL)
+                              text=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"})
         if done.returncode not in STOPPED:
             return done
     raise PackageError(f"this machine's mirror did not answer in time: tried {MIRROR_ATTEMPTS_MAX} times for {MIRROR_SECONDS_MAX} s; "

@@ -171,7 +171,6 @@ void tell_sockets_as(const std::string& word) {
 // one.
 void tell_sockets() {
   const int own = listening_on(587);
-  tell_sockets_as("early");
   // Until the box has its address there is a socket for the answers of DHCP.
   for (int waited = 0; waited < address_seconds_max; ++waited) {
     if (::access("/run/resolv.conf", F_OK) == 0) break;
@@ -189,6 +188,9 @@ void tell() {
   ::fcntl(STDOUT_FILENO, F_SETFL, ::fcntl(STDOUT_FILENO, F_GETFL) & ~O_NONBLOCK);
   ::signal(SIGCHLD, SIG_DFL);
   line("begins");
+  const int own = listening_on(587);
+  tell_sockets_as("early");  // perhaps before the box has an address
+  ::close(own);
   lines_of("/proc/self/mounts", "mount");
   lines_of("/proc/self/status", "status");
   for (const char* path :

@@ -149,8 +149,8 @@ class AMirror(unittest.TestCase):
         """It answers the connection and nothing else: apt alone goes on for many minutes."""
         listener = self.enterContext(socket.create_server(("127.0.0.1", 0)))
         port = listener.getsockname()[1]
-        self.enterContext(unittest.mock.patch.multiple(packages, MIRROR_SECONDS_MAX=3, MIRROR_ATTEMPTS_MAX=2))
-        silence = "mirror did not answer in time: tried 2 times for 3 s"
+        self.enterContext(unittest.mock.patch.multiple(packages, MIRROR_SECONDS_MAX=5, MIRROR_ATTEMPTS_MAX=2))
+        silence = "mirror did not answer in time: tried 2 times for 5 s"
         begun = time.monotonic()
         with self.assertRaisesRegex(packages.PackageError, silence):
             self.archive_at(port)[0].update()

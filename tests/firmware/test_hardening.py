@@ -126,8 +126,8 @@ class AProgramInTheRelaysPlace(box.BoxTest):
         self.assertEqual(self.behind("/sys/module/module/parameters/sig_enforce"), ["Y"])
 
     def test_nothing_listens_but_the_relay(self):
-        """Which is not there: no socket but the program's own, those that the box asks the time by, and while it has no
-        address the one that DHCP's answers come to (port 68)."""
+        """Which is not there: no socket but the program's own, those that the box asks the time by, and, when the program
+        starts, perhaps the one that DHCP's answers come to (port 68), which is there until the box has its address."""
         for word, asks_for_an_address in (("early", True), ("socket", False)):
             self.assertFalse([line for line in self.behind(word) if "cannot be read" in line])
             listening = set()
