@@ -162,6 +162,13 @@ Result<> Service::Parts::open_listeners() {
     workers.push_back(std::move(*worker));
   }
   for (std::size_t i = 0; i < plans.size(); ++i) {
+    // Nobody shall think that a relay is behind one address that answers at all of them.
+    if (plans[i].handed_over_fd >= 0 && plans[i].address != configuration->listeners[i].address) {
+      log.event(LogLevel::warning, "listens-elsewhere")
+          .field("configured", configuration->listeners[i].address.text())
+          .field("address", plans[i].address.text())
+          .field("advice", "the supervisor's socket decides: change its ListenStream=");
+    }
     configuration->listeners[i].address = plans[i].address;
     log.event(LogLevel::info, "listening")
         .field("address", plans[i].address.text())

@@ -105,7 +105,7 @@ Result<std::vector<int>> assign_sockets(std::span<const HandedOverSocket> socket
   return fail(ErrorKind::invalid,
               "take the socket " + socket.address.text() + " from the supervisor",
               "no [[listener]] of its own has its port; add one, so that the relay knows its TLS "
-              "mode");
+              "mode, or take the port out of the socket unit");
 }
 
 Result<int> duplicate_socket(int descriptor) {

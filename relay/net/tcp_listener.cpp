@@ -49,8 +49,10 @@ std::unexpected<Error> fail_listen(const SocketAddress& address, int error_numbe
           ErrorKind::busy, std::move(operation),
           "port in use by another program; stop it (`ss -ltnp` shows it) or choose another port");
     case EACCES:
-      return fail(ErrorKind::denied, std::move(operation),
-                  "permission denied: a port below 1024 needs the capability CAP_NET_BIND_SERVICE");
+      return fail(
+          ErrorKind::denied, std::move(operation),
+          "permission denied: a port below 1024 needs the capability CAP_NET_BIND_SERVICE, or "
+          "a socket unit that holds it");
     case EADDRNOTAVAIL:
       return fail(ErrorKind::not_found, std::move(operation),
                   "no network interface of this host has this address; correct the address, or use "

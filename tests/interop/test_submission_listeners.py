@@ -64,6 +64,7 @@ class HandedOverSockets(InteropTest):
         with relay:
             self.assertEqual(read_reply(early.makefile("rb"))[0], 220)
             self.assertEqual(relay.log().count("handed_over=yes"), 2)
+            self.assertNotIn("event=listens-elsewhere", relay.log())
             for implicit in (True, False):  # each socket got the TLS mode of the listener with its port
                 relay.submit(simple_message(f"implicit {implicit}").encode(), implicit=implicit)
             self.upstream.wait(2)
@@ -79,6 +80,15 @@ class HandedOverSockets(InteropTest):
             secure = relay.tls_context().wrap_socket(waiting, server_hostname="localhost")
             self.assertEqual(read_reply(secure.makefile("rb"))[0], 220)
             secure.close()
+
+    def test_a_socket_at_more_addresses_than_its_listener_names_is_warned_of(self):
+        relay = self.supervised_relay()
+        everywhere = socket.create_server(("0.0.0.0", relay.implicit_port))
+        self.addCleanup(everywhere.close)
+        relay.sockets = [everywhere]
+        with relay:
+            self.assertIn(f"event=listens-elsewhere configured=127.0.0.1:{relay.implicit_port} address=0.0.0.0:"
+                          f"{relay.implicit_port} ", relay.log())
 
     def test_a_socket_that_no_listener_names_is_refused_at_start(self):
         stray = self.bind(free_port())
