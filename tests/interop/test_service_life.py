@@ -52,7 +52,7 @@ class ServiceLife(InteropTest):
             for words in (("user", "add", "copier-3", "--from", "c3@office.example", "--owner", OWNER), ("reload",), ("status",)):
                 done = relay.postern(*words, check=False)
                 self.assertEqual(done.returncode, 1, words)
-                self.assertIn("a relay has this queue, but does not listen there", done.stderr)
+                self.assertRegex(done.stderr, "a relay has the queue in .*/state, but does not listen at .*/other\n")
             self.assertNotIn("not running", done.stdout)
             relay.configuration.write_text(relay.text)
         self.assertIn("is not running", relay.postern("user", "remove", "copier-3").stdout)

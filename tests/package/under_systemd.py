@@ -175,8 +175,9 @@ class UnderSystemd(unittest.TestCase):
             good = (self.tree / "etc/postern/postern.toml").read_text()
             for bad in ("[no-such-table]\n", "[[[ no-toml\n"):
                 (self.tree / "etc/postern/postern.toml").write_text(good + bad)
+                before = self.journal().count("event=reload-refused")
                 self.systemctl("reload", "posternd.service", code=1)
-                self.wait_for(lambda: self.journal().count("event=reload-refused") > 0, "the relay tells of it")
+                self.wait_for(lambda: self.journal().count("event=reload-refused") > before, "the relay tells of it")
             self.assertIn("no-such-table", self.journal())
             (self.tree / "etc/postern/postern.toml").write_text(good)
             self.systemctl("reload", "posternd.service")
@@ -188,6 +189,16 @@ class UnderSystemd(unittest.TestCase):
             self.submit("started")
             self.wait_for(lambda: self.arrived("started"), "mail that started it arrives")
             self.assertNotIn(self.properties()["MainPID"], (before, "0"))
+        with self.subTest("without credentials, as an erase leaves it"):
+            place = self.tree / "etc/postern"
+            owner = (self.tree / "var/lib/postern").stat()
+            (place / "credentials").rename(place / "secrets")
+            for file in (place / "secrets", place / "secrets/provider"):
+                os.chown(file, owner.st_uid, owner.st_gid)
+            (place / "postern.toml").write_text((place / "postern.toml").read_text().replace(CREDENTIAL, "secrets/provider"))
+            self.systemctl("restart", "posternd.service")
+            self.submit("without")
+            self.wait_for(lambda: self.arrived("without"), "mail with a secret of the relay's own arrives")
         with self.subTest("the watchdog"):
             self.assertEqual(self.properties()["WatchdogUSec"], "1min")
             shorter = self.tree / "etc/systemd/system/posternd.service.d/shorter.conf"

@@ -239,7 +239,9 @@ Outcome<void> refuse_running(const std::string& configuration_path) {
   if (::access(configuration_path.c_str(), F_OK) != 0) return {};
   const auto outcome = ask_relay(configuration_path, {control::Verb::status, std::nullopt, false});
   if (!outcome) return {};  // not there, or nobody's business: the lock decides
-  return stop("the relay runs", "Stop posternd, then try again; nothing was changed.");
+  return stop(
+      "the relay runs",
+      "Stop posternd (and the socket unit that starts it), then try again; nothing was changed.");
 }
 
 // The first pass: the whole file, and what in it says where everything goes.
@@ -389,7 +391,9 @@ Outcome<> restore_backup(const std::string& configuration_path, const BackupOrde
     const SignalsHeld signals;
     const auto lock = backup::lock_state(restored.belongings.state_directory);
     if (!lock) {
-      return stop(lock.error().text(), "Stop posternd, then try again; nothing was changed.");
+      return stop(lock.error().text(),
+                  "Stop posternd (and the socket unit that starts it), then try again; nothing was "
+                  "changed.");
     }
     if (auto done = unpack(main_path, order, *passphrase, relay, restored); !done)
       return std::unexpected(done.error());

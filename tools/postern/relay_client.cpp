@@ -52,7 +52,8 @@ Asked ask(const std::string& configuration_path, const control::Request& request
     if (line.error().kind != ErrorKind::not_found) return {stop(line.error())};
     // Else a user who was removed would be taken for gone, and the relay still let it in.
     if (backup::is_in_use(where->state_directory)) {
-      return {stop("a relay has this queue, but does not listen there: " + line.error().text(),
+      return {stop(fmt::format("a relay has the queue in {}, but does not listen at {}",
+                               where->state_directory, where->control_socket),
                    "Wait until it has started, or restart it if [server] control_socket was "
                    "changed since then.")};
     }

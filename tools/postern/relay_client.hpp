@@ -1,8 +1,9 @@
 // Asking the running relay over its control socket.
 //
 // Promise: a relay that is not running is told as such, with how to start it, and one that runs at
-// another control socket is not taken for that. Sharp edge: only the socket is used, never the
-// queue's files but its lock: a second process in the database would endanger it.
+// another control socket is not taken for that. Sharp edges: where the state directory was changed
+// as well it is; only the socket is used, never the queue's files but its lock: a second process in
+// the database would endanger it.
 #pragma once
 
 #include <chrono>
