@@ -45,6 +45,15 @@ class BackupTest(InteropTest):
 
 
 class Backup(BackupTest):
+    def test_of_a_relay_at_another_control_socket_it_is_refused(self):
+        relay = self.moveable_relay(self.start_upstream())
+        relay.start()
+        relay.configuration.write_text(relay.text.replace('control_socket = "control"', 'control_socket = "other"'))
+        done = self.back_up(relay, self.scratch / "b.backup", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "a relay has the queue in .*/state, but does not listen at .*/other")
+        self.assertFalse((self.scratch / "b.backup").exists())
+
     def test_what_was_acknowledged_before_arrives_from_the_new_machine(self):
         upstream = self.start_upstream("connect:421 4.3.2 not yet")
         relay = self.moveable_relay(upstream)

@@ -20,8 +20,9 @@ import time
 import unittest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(REPOSITORY / "tests" / "interop"))
+sys.path[:0] = [str(REPOSITORY / "tests" / "interop"), str(REPOSITORY / "firmware" / "image")]
 
+import packages
 from authority import Authority
 from relay import OWNER, PASSWORD, SENDER, USER, upstream_table, user_table
 from support import simple_message
@@ -44,11 +45,7 @@ def run(*command, code=0, seconds=SECONDS_MAX, **settings):
 def release():
     """This machine's Debian, and a mirror of it."""
     codename = re.search(r"^VERSION_CODENAME=(\w+)", pathlib.Path("/etc/os-release").read_text(), re.MULTILINE)[1]
-    for line in run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(CODENAME)", "Created-By: Packages").splitlines():
-        address, *names = line.split()
-        if codename in names:
-            return codename, address
-    raise AssertionError(f"this machine's apt sources name no Debian mirror of {codename}")
+    return codename, next(address for address, suite in packages.mirrors(codename) if suite == codename)
 
 
 class UnderSystemd(unittest.TestCase):

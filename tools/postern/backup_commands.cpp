@@ -29,6 +29,9 @@ namespace postern::tools {
 
 namespace {
 
+constexpr char stop_it_first[] =
+    "Stop posternd (and the socket unit that starts it), then try again; nothing was changed.";
+
 constexpr unsigned configuration_directory_mode = 0750;
 constexpr unsigned private_directory_mode = 0700;
 
@@ -104,11 +107,6 @@ Outcome<std::unique_ptr<backup::QueueSnapshot>> take_snapshot(const std::string&
                           : backup::QueueSnapshot::of_stopped(state_directory);
   if (snapshot) return std::move(*snapshot);
   if (!*folder && snapshot.error().kind == ErrorKind::not_found) return nullptr;
-  if (!*folder && snapshot.error().kind == ErrorKind::busy) {
-    return stop(snapshot.error().text(),
-                "A relay runs there, but not with this configuration's control socket: name its "
-                "configuration with --config, or stop it.");
-  }
   return stop(snapshot.error());
 }
 
@@ -239,9 +237,7 @@ Outcome<void> refuse_running(const std::string& configuration_path) {
   if (::access(configuration_path.c_str(), F_OK) != 0) return {};
   const auto outcome = ask_relay(configuration_path, {control::Verb::status, std::nullopt, false});
   if (!outcome) return {};  // not there, or nobody's business: the lock decides
-  return stop(
-      "the relay runs",
-      "Stop posternd (and the socket unit that starts it), then try again; nothing was changed.");
+  return stop("the relay runs", stop_it_first);
 }
 
 // The first pass: the whole file, and what in it says where everything goes.
@@ -391,9 +387,7 @@ Outcome<> restore_backup(const std::string& configuration_path, const BackupOrde
     const SignalsHeld signals;
     const auto lock = backup::lock_state(restored.belongings.state_directory);
     if (!lock) {
-      return stop(lock.error().text(),
-                  "Stop posternd (and the socket unit that starts it), then try again; nothing was "
-                  "changed.");
+      return stop(lock.error().text(), stop_it_first);
     }
     if (auto done = unpack(main_path, order, *passphrase, relay, restored); !done)
       return std::unexpected(done.error());

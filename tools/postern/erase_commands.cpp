@@ -27,6 +27,9 @@ namespace postern::tools {
 
 namespace {
 
+constexpr char stop_it_first[] =
+    "Stop posternd (and the socket unit that starts it), then try again; nothing was erased.";
+
 struct Authority {
   std::string file;
   std::string fingerprint;
@@ -200,10 +203,7 @@ Outcome<Places> open_places(const std::string& directory, const std::string& sta
   if (!state) return stop(state.error());
   places.state.emplace(std::move(*state));
   auto lock = backup::lock_state(state_directory);
-  if (!lock)
-    return stop(
-        lock.error().text(),
-        "Stop posternd (and the socket unit that starts it), then try again; nothing was erased.");
+  if (!lock) return stop(lock.error().text(), stop_it_first);
   places.lock = std::move(*lock);
   return places;
 }
@@ -276,10 +276,7 @@ Outcome<> erase(const std::string& configuration_path, const EraseOrder& order) 
                     found->belongings.hostname.empty() ? "HOSTNAME" : found->belongings.hostname));
   }
   const auto running = ask_relay(configuration_path, {control::Verb::status, std::nullopt, false});
-  if (running)
-    return stop(
-        "the relay runs",
-        "Stop posternd (and the socket unit that starts it), then try again; nothing was erased.");
+  if (running) return stop("the relay runs", stop_it_first);
   hold_signals();
   std::vector<std::string> left;
   const auto told = destroy(main_path, order, *found, left);

@@ -54,8 +54,8 @@ Asked ask(const std::string& configuration_path, const control::Request& request
     if (backup::is_in_use(where->state_directory)) {
       return {stop(fmt::format("a relay has the queue in {}, but does not listen at {}",
                                where->state_directory, where->control_socket),
-                   "Wait until it has started, or restart it if [server] control_socket was "
-                   "changed since then.")};
+                   "Wait until it has started, name its configuration with --config if this is "
+                   "another, or restart it if [server] control_socket was changed since then.")};
     }
     return {
         stop(line.error().text(),
